@@ -1,0 +1,1 @@
+//! Proctor: virtual MCP servers with an event-sourced, audited core.
