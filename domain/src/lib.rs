@@ -1,1 +1,26 @@
-//! To be written.
+//! What Proctor decides and why: aggregates, commands, events. Pure.
+//!
+//! **Invariants.** No I/O, no clock, no randomness: time, identifiers and the facts of other streams
+//! arrive inside commands. A refusal that an auditor would want to see is an event; errors are for
+//! nonsense. State changes only in [`Decider::evolve`].
+
+pub mod api_key;
+pub mod connection;
+mod decider;
+mod event;
+mod ids;
+mod recorded;
+pub mod session;
+pub mod subject;
+mod time;
+pub mod virtual_server;
+pub mod watch;
+
+pub use decider::Decider;
+pub use event::{Event, UnreadableEvent};
+pub use ids::{By, CallId, InvalidName, KeyId, Name, ReplicaId, SessionId, StreamId, SubjectId};
+pub use recorded::Recorded;
+pub use time::{Micros, Place, Position};
+
+/// Longest reason that a person may give for a revocation or a retirement, in characters.
+pub const REASON_CHARS_MAX: usize = 500;

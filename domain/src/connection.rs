@@ -1,0 +1,347 @@
+//! An upstream MCP server, registered once by an administrator.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{aggregate, domain_event};
+use crate::{By, Decider, Micros, Place, Position};
+
+/// How to reach the upstream. Secrets never stand here; they are sealed in the vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Transport {
+    /// Streamable HTTP.
+    Http {
+        /// Its absolute URL.
+        url: String,
+    },
+    /// A child process that speaks on its standard streams.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// The names of its environment variables; their values are sealed.
+        env: Vec<String>,
+    },
+}
+
+/// How calls authenticate at the upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// Not at all.
+    None,
+    /// One shared secret in a header; its value is sealed.
+    Header {
+        /// The header's name.
+        name: String,
+    },
+}
+
+/// Everything about a connection that an administrator sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How to reach it.
+    pub transport: Transport,
+    /// How to authenticate.
+    pub auth: AuthMethod,
+    /// Whether it may stand at an address that is not globally routable.
+    pub private_network: bool,
+    /// Whether all subjects use one upstream session or child process.
+    pub shared: bool,
+}
+
+/// The protocol era an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Era {
+    /// Up to 2025-11-25, with `initialize`.
+    Legacy,
+    /// 2026-07-28.
+    Modern,
+}
+
+/// One tool of a catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogTool {
+    /// SHA-256 of the definition's bytes, in hexadecimal.
+    pub digest: String,
+    /// Whether the upstream says that it changes nothing. A hint: it may narrow, never widen.
+    pub read_only: bool,
+}
+
+/// The tools that an upstream offered when an administrator last looked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    /// The era it was found to speak.
+    pub era: Era,
+    /// The protocol revision that was agreed.
+    pub protocol_version: String,
+    /// Its tools by name.
+    pub tools: BTreeMap<String, CatalogTool>,
+    /// SHA-256 over names and digests, in hexadecimal.
+    pub digest: String,
+}
+
+/// What can be asked of a [`Connection`].
+#[derive(Clone, Debug)]
+pub enum ConnectionCommand {
+    /// Makes it known.
+    Register {
+        /// Who asks.
+        by: By,
+        /// How it is set.
+        settings: Settings,
+    },
+    /// Sets it anew. New secrets always make a new generation.
+    Reconfigure {
+        /// Who asks.
+        by: By,
+        /// How it is set.
+        settings: Settings,
+        /// Whether secrets were given anew.
+        new_secrets: bool,
+    },
+    /// Puts a freshly discovered catalog in force.
+    RefreshCatalog {
+        /// Who asks.
+        by: By,
+        /// What was found.
+        catalog: Catalog,
+        /// The settings' generation that it was found with.
+        generation: u32,
+    },
+    /// Writes down that somebody tried it.
+    RecordTest {
+        /// Who asked.
+        by: By,
+        /// Nothing when it answered, otherwise a stable code.
+        failure: Option<String>,
+    },
+    /// Ends every session opened so far that could use it.
+    CutSessions {
+        /// Who asks.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// Takes it out of use for good.
+    Retire {
+        /// Who asks.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What happened to a [`Connection`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ConnectionEvent {
+    /// It became known.
+    ConnectionRegistered {
+        /// Who did it.
+        by: By,
+        /// How it is set.
+        settings: Settings,
+        /// 1; names the sealed secrets.
+        generation: u32,
+    },
+    /// It was set anew.
+    ConnectionReconfigured {
+        /// Who did it.
+        by: By,
+        /// How it is set.
+        settings: Settings,
+        /// One more than before; names the sealed secrets.
+        generation: u32,
+    },
+    /// A catalog is in force from here on.
+    CatalogRefreshed {
+        /// Who did it.
+        by: By,
+        /// What is in force.
+        catalog: Catalog,
+    },
+    /// Somebody tried it.
+    ConnectionTested {
+        /// Who did it.
+        by: By,
+        /// Nothing when it answered, otherwise a stable code.
+        failure: Option<String>,
+    },
+    /// All sessions opened at or before this position may not use it any more.
+    ConnectionSessionsCut {
+        /// Who did it.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// It is out of use for good.
+    ConnectionRetired {
+        /// Who did it.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+}
+
+domain_event!(ConnectionEvent {
+    ConnectionRegistered = "1",
+    ConnectionReconfigured = "1",
+    CatalogRefreshed = "1",
+    ConnectionTested = "1",
+    ConnectionSessionsCut = "1",
+    ConnectionRetired = "1",
+});
+
+/// Nonsense asked of a [`Connection`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// It was never registered.
+    #[error("there is no such connection: register it first")]
+    Unknown,
+    /// The name is taken.
+    #[error("a connection of this name exists: reconfigure it, or choose another name")]
+    Exists,
+    /// It is out of use; its name is never used again.
+    #[error("this connection was retired, and its name is never used again: register another")]
+    Retired,
+    /// It was reconfigured while its catalog was being read.
+    #[error("the connection was reconfigured while its catalog was being read: refresh again")]
+    Reconfigured,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Status {
+    #[default]
+    Unknown,
+    Registered,
+    Retired,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    version: u64,
+    status: Status,
+    settings: Option<Arc<Settings>>,
+    generation: u32,
+    catalog: Option<Arc<Catalog>>,
+    cut_at: Option<Position>,
+}
+
+impl Connection {
+    /// Whether it is registered and not retired.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.status == Status::Registered
+    }
+
+    /// Whether it was retired.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.status == Status::Retired
+    }
+
+    /// How it is set; `None` when it was never registered.
+    #[must_use]
+    pub fn settings(&self) -> Option<&Arc<Settings>> {
+        self.settings.as_ref()
+    }
+
+    /// Counts its settings from 1; names the sealed secrets.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// What it offers; `None` until its catalog was first read.
+    #[must_use]
+    pub fn catalog(&self) -> Option<&Arc<Catalog>> {
+        self.catalog.as_ref()
+    }
+
+    /// Sessions opened at or before this position may not use it.
+    #[must_use]
+    pub fn cut_at(&self) -> Option<Position> {
+        self.cut_at
+    }
+}
+
+aggregate!(Connection, "connection", ConnectionCommand, ConnectionEvent, ConnectionError);
+
+impl Decider for Connection {
+    fn decide(&self, command: &ConnectionCommand) -> Result<Vec<ConnectionEvent>, ConnectionError> {
+        use ConnectionCommand as Command;
+        match (self.status, command) {
+            (Status::Unknown, Command::Register { by, settings }) => {
+                return Ok(vec![ConnectionEvent::ConnectionRegistered {
+                    by: by.clone(),
+                    settings: settings.clone(),
+                    generation: 1,
+                }]);
+            }
+            (Status::Registered, Command::Register { .. }) => return Err(ConnectionError::Exists),
+            (Status::Unknown, _) => return Err(ConnectionError::Unknown),
+            (Status::Retired, Command::Retire { .. }) => return Ok(Vec::new()),
+            (Status::Retired, _) => return Err(ConnectionError::Retired),
+            (Status::Registered, _) => {}
+        }
+        Ok(match command {
+            Command::Register { .. } => Vec::new(),
+            Command::Reconfigure { settings, new_secrets: false, .. }
+                if self.settings.as_deref() == Some(settings) =>
+            {
+                Vec::new()
+            }
+            Command::Reconfigure { by, settings, .. } => vec![ConnectionEvent::ConnectionReconfigured {
+                by: by.clone(),
+                settings: settings.clone(),
+                generation: self.generation + 1,
+            }],
+            Command::RefreshCatalog { generation, .. } if *generation != self.generation => {
+                return Err(ConnectionError::Reconfigured);
+            }
+            // Recorded even when nothing changed: an administrator vouched for it again.
+            Command::RefreshCatalog { by, catalog, .. } => {
+                vec![ConnectionEvent::CatalogRefreshed { by: by.clone(), catalog: catalog.clone() }]
+            }
+            Command::RecordTest { by, failure } => {
+                vec![ConnectionEvent::ConnectionTested { by: by.clone(), failure: failure.clone() }]
+            }
+            Command::CutSessions { by, reason } => {
+                vec![ConnectionEvent::ConnectionSessionsCut { by: by.clone(), reason: reason.clone() }]
+            }
+            Command::Retire { by, reason } => {
+                vec![ConnectionEvent::ConnectionRetired { by: by.clone(), reason: reason.clone() }]
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: &ConnectionEvent, place: Place) {
+        self.version += 1;
+        match event {
+            ConnectionEvent::ConnectionRegistered { settings, generation, .. }
+            | ConnectionEvent::ConnectionReconfigured { settings, generation, .. } => {
+                self.status = Status::Registered;
+                self.settings = Some(Arc::new(settings.clone()));
+                self.generation = *generation;
+            }
+            ConnectionEvent::CatalogRefreshed { catalog, .. } => {
+                self.catalog = Some(Arc::new(catalog.clone()));
+            }
+            ConnectionEvent::ConnectionTested { .. } => {}
+            ConnectionEvent::ConnectionSessionsCut { .. } => self.cut_at = Some(place.position),
+            ConnectionEvent::ConnectionRetired { .. } => self.status = Status::Retired,
+        }
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn set_time(_: &mut ConnectionCommand, _: Micros) {}
+}

@@ -1,0 +1,144 @@
+//! What can be asked of a session.
+
+use std::sync::Arc;
+
+use super::event::{Access, Client, Outcome};
+use crate::connection::Connection;
+use crate::subject::Subject;
+use crate::virtual_server::VirtualServer;
+use crate::{By, CallId, Micros, Name, ReplicaId, SubjectId};
+
+/// What a session is asked to be opened with.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Who asks.
+    pub by: By,
+    /// The user.
+    pub subject: SubjectId,
+    /// The virtual server.
+    pub virtual_server: Name,
+    /// How much of it may be used.
+    pub access: Access,
+    /// Only these of its tools; all when absent.
+    pub tools: Option<Vec<String>>,
+    /// How long it lasts, in seconds.
+    pub ttl_seconds: u32,
+    /// After how many admitted calls it ends.
+    pub calls_max: u32,
+    /// Keyed blind indexes of its labels, in hexadecimal.
+    pub label_indexes: Vec<String>,
+}
+
+/// The facts of other streams that a mint rests on.
+#[derive(Clone, Debug)]
+pub struct OpeningGrounds {
+    /// The user.
+    pub subject: Arc<Subject>,
+    /// The virtual server.
+    pub server: Arc<VirtualServer>,
+}
+
+/// One `tools/call` as it arrived.
+#[derive(Clone, Debug)]
+pub struct CallRequest {
+    /// Its new identifier.
+    pub call: CallId,
+    /// The tool as the agent named it.
+    pub tool: String,
+    /// This process.
+    pub replica: ReplicaId,
+    /// The agent's name for its request, keyed so that two agents on one token differ.
+    pub request: Option<String>,
+    /// Who asks.
+    pub client: Client,
+    /// W3C trace id.
+    pub trace: Option<String>,
+    /// Size of the arguments, in bytes.
+    pub arguments_bytes: u64,
+    /// Whether the arguments can be sent as the definition wants them.
+    pub arguments_ok: bool,
+}
+
+/// The facts of other streams that an admission rests on.
+#[derive(Clone, Debug)]
+pub struct CallGrounds {
+    /// The user.
+    pub subject: Arc<Subject>,
+    /// The virtual server.
+    pub server: Arc<VirtualServer>,
+    /// The connection that the tool belongs to, where the virtual server exposes it.
+    pub connection: Option<Arc<Connection>>,
+}
+
+/// What can be asked of a [`super::Session`].
+#[derive(Clone, Debug)]
+pub enum SessionCommand {
+    /// Mints it.
+    Open {
+        /// When.
+        at: Micros,
+        /// With what.
+        opening: Opening,
+        /// Resting on what.
+        grounds: OpeningGrounds,
+    },
+    /// Asks to let a call leave.
+    RequestToolCall {
+        /// When.
+        at: Micros,
+        /// Which.
+        request: CallRequest,
+        /// Resting on what.
+        grounds: CallGrounds,
+    },
+    /// Writes down that the same was refused again.
+    RecordRefusedAgain {
+        /// The call that stands for all of them.
+        call: CallId,
+        /// How many more.
+        times: u64,
+    },
+    /// Writes down what `tools/list` showed.
+    RecordManifest {
+        /// When.
+        at: Micros,
+        /// SHA-256 over what was shown.
+        manifest: String,
+        /// The virtual server's version.
+        version: u32,
+        /// How many tools were shown.
+        tools: u32,
+        /// Who asked.
+        client: Client,
+        /// How many times; one that is the first of its minute is always written down.
+        times: u64,
+    },
+    /// Asks to cancel a call, by the agent's name for its request.
+    RequestCancel {
+        /// The same as in [`CallRequest::request`].
+        request: String,
+    },
+    /// Writes down how a call ended.
+    RecordOutcome {
+        /// The call.
+        call: CallId,
+        /// How.
+        outcome: Outcome,
+        /// Time since its admission, in microseconds.
+        duration_us: u64,
+        /// Size of the result, in bytes.
+        result_bytes: u64,
+    },
+    /// Gives up every call of a process that is gone.
+    AbandonCalls {
+        /// The process.
+        replica: ReplicaId,
+    },
+    /// Ends it.
+    Revoke {
+        /// Who asks.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,282 @@
+//! What happens in a session.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decider::domain_event;
+use crate::{By, CallId, Micros, Name, ReplicaId, SubjectId};
+
+/// How much of its virtual server a session may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// All of it.
+    #[default]
+    Full,
+    /// Only tools that their upstream marks as read-only.
+    ReadOnly,
+}
+
+/// The terms that a session is opened on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The user it acts for.
+    pub subject: SubjectId,
+    /// The virtual server it is for.
+    pub virtual_server: Name,
+    /// How much of it may be used.
+    pub access: Access,
+    /// Only these of its tools, by the names the agent sees; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+    /// When it ends by itself.
+    pub expires_at: Micros,
+    /// After how many admitted calls it ends.
+    pub calls_max: u32,
+    /// Keyed blind indexes of its labels, in hexadecimal. The labels themselves are sealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label_indexes: Vec<String>,
+}
+
+/// The agent's software, as it says of itself. Control characters are escaped, length is bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The protocol revision it speaks.
+    pub protocol: String,
+}
+
+/// Why a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The session was revoked.
+    SessionRevoked,
+    /// The session's time is over.
+    SessionExpired,
+    /// The session has used up its calls.
+    CallsMaxReached,
+    /// All of the subject's sessions opened so far were revoked.
+    SubjectCut,
+    /// The subject is blocked.
+    SubjectBlocked,
+    /// All of the virtual server's sessions opened so far were revoked.
+    VirtualServerCut,
+    /// The virtual server was retired.
+    VirtualServerRetired,
+    /// All sessions of the connection opened so far were revoked.
+    ConnectionCut,
+    /// The connection was retired.
+    ConnectionRetired,
+    /// The virtual server exposes no tool of this name, or the session was opened for others only.
+    NotInScope,
+    /// The session is read-only and the tool is not.
+    NotReadOnly,
+    /// The upstream no longer offered the tool when its catalog was last refreshed.
+    NotInCatalog,
+    /// The arguments set something that the administrator fixed, or cannot be read.
+    ArgumentsRefused,
+}
+
+impl Refusal {
+    /// The stable code of this reason, as stored and shown.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::SessionRevoked => "session_revoked",
+            Self::SessionExpired => "session_expired",
+            Self::CallsMaxReached => "calls_max_reached",
+            Self::SubjectCut => "subject_cut",
+            Self::SubjectBlocked => "subject_blocked",
+            Self::VirtualServerCut => "virtual_server_cut",
+            Self::VirtualServerRetired => "virtual_server_retired",
+            Self::ConnectionCut => "connection_cut",
+            Self::ConnectionRetired => "connection_retired",
+            Self::NotInScope => "not_in_scope",
+            Self::NotReadOnly => "not_read_only",
+            Self::NotInCatalog => "not_in_catalog",
+            Self::ArgumentsRefused => "arguments_refused",
+        }
+    }
+
+    /// Whether the session as a whole has ended: its token is worth nothing any more.
+    #[must_use]
+    pub fn ends_session(self) -> bool {
+        match self {
+            Self::SessionRevoked
+            | Self::SessionExpired
+            | Self::CallsMaxReached
+            | Self::SubjectCut
+            | Self::SubjectBlocked
+            | Self::VirtualServerCut
+            | Self::VirtualServerRetired => true,
+            Self::ConnectionCut
+            | Self::ConnectionRetired
+            | Self::NotInScope
+            | Self::NotReadOnly
+            | Self::NotInCatalog
+            | Self::ArgumentsRefused => false,
+        }
+    }
+}
+
+/// What a call rests on, as it stood when it was admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The version of the virtual server.
+    pub version: u32,
+    /// The connection.
+    pub connection: Name,
+    /// The tool's name there.
+    pub tool: String,
+    /// SHA-256 of the tool's definition, in hexadecimal.
+    pub definition: String,
+    /// SHA-256 of the connection's catalog, in hexadecimal.
+    pub catalog: String,
+    /// The generation of the connection's settings and secrets.
+    pub generation: u32,
+}
+
+/// Why an admitted call was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The agent cancelled it or went away.
+    Agent,
+    /// Its session, or what the session rests on, was revoked.
+    Revocation,
+    /// Proctor was stopped while it ran.
+    Shutdown,
+}
+
+/// How an admitted call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The upstream gave a result.
+    Succeeded,
+    /// It did not, or the result says that the tool failed. A stable code: `tool_error`,
+    /// `rpc_error:-32602`, `timeout`, `unreachable`, …
+    Failed(String),
+    /// It was stopped on the way; whether it had an effect is not known.
+    Cancelled(Cause),
+}
+
+/// What happened in a [`super::Session`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SessionEvent {
+    /// A session token was minted. Labels are sealed beside it.
+    SessionOpened {
+        /// Who did it.
+        by: By,
+        /// The terms.
+        terms: Terms,
+        /// The virtual server's version at that time.
+        version: u32,
+    },
+    /// `tools/list` was answered, this many times since it was last recorded.
+    ManifestServed {
+        /// SHA-256 over what was shown, in hexadecimal.
+        manifest: String,
+        /// The virtual server's version.
+        version: u32,
+        /// How many tools were shown.
+        tools: u32,
+        /// Who asked.
+        client: Client,
+        /// How many times.
+        times: u64,
+    },
+    /// A tool call may leave. Its arguments are sealed beside it.
+    ToolCallAdmitted {
+        /// The call.
+        call: CallId,
+        /// The tool as the agent named it.
+        tool: String,
+        /// What it rests on.
+        route: Route,
+        /// The process that will make it.
+        replica: ReplicaId,
+        /// The agent's name for its request, keyed so that two agents on one token differ.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<String>,
+        /// Who asked.
+        client: Client,
+        /// W3C trace id, where the agent sent one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<String>,
+        /// Size of the arguments as they will be sent, in bytes.
+        arguments_bytes: u64,
+    },
+    /// A tool call may not leave. Its arguments are sealed beside it.
+    ToolCallRefused {
+        /// The call.
+        call: CallId,
+        /// The tool as the agent named it, escaped.
+        tool: String,
+        /// Why.
+        reason: Refusal,
+        /// What it would have rested on, as far as that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        route: Option<Route>,
+        /// Who asked.
+        client: Client,
+        /// W3C trace id, where the agent sent one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<String>,
+        /// Size of the arguments, in bytes.
+        arguments_bytes: u64,
+    },
+    /// The same call was refused again for the same reason within a minute.
+    ToolCallRefusedAgain {
+        /// The refused call that stands for all of them.
+        call: CallId,
+        /// How many more.
+        times: u64,
+    },
+    /// The agent asked to cancel a call.
+    ToolCallCancelRequested {
+        /// The call.
+        call: CallId,
+    },
+    /// An admitted call ended. Its result or error is sealed beside it.
+    ToolCallEnded {
+        /// The call.
+        call: CallId,
+        /// How.
+        outcome: Outcome,
+        /// Time from its admission to its end, in microseconds.
+        duration_us: u64,
+        /// Size of the result as it was received, in bytes.
+        result_bytes: u64,
+        /// Whether it had been given up as abandoned before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        late: bool,
+    },
+    /// The process that made a call is gone; what became of the call is not known.
+    ToolCallAbandoned {
+        /// The call.
+        call: CallId,
+    },
+    /// It ended before its time.
+    SessionRevoked {
+        /// Who did it.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+}
+
+domain_event!(SessionEvent {
+    SessionOpened = "1",
+    ManifestServed = "1",
+    ToolCallAdmitted = "1",
+    ToolCallRefused = "1",
+    ToolCallRefusedAgain = "1",
+    ToolCallCancelRequested = "1",
+    ToolCallEnded = "1",
+    ToolCallAbandoned = "1",
+    SessionRevoked = "1",
+});

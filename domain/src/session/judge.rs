@@ -1,0 +1,86 @@
+//! May this call leave? The one function that says so, live and in a what-if.
+
+use super::{Access, CallGrounds, CallRequest, Refusal, Route, Session, Terms};
+use crate::virtual_server::TOOL_NAME_BYTES_MAX;
+use crate::{Micros, Position};
+
+type Judgement = Result<Route, (Refusal, Option<Route>)>;
+
+impl Session {
+    /// Whether the session as a whole has ended at this time, and why.
+    #[must_use]
+    pub fn ended(&self, terms: &Terms, at: Micros, grounds: &CallGrounds) -> Option<Refusal> {
+        let cut = |cut_at: Option<Position>| cut_at.is_some_and(|cut| self.opened_at <= cut);
+        if self.revoked {
+            Some(Refusal::SessionRevoked)
+        } else if at >= terms.expires_at {
+            Some(Refusal::SessionExpired)
+        } else if grounds.subject.is_blocked() {
+            Some(Refusal::SubjectBlocked)
+        } else if cut(grounds.subject.cut_at()) {
+            Some(Refusal::SubjectCut)
+        } else if !grounds.server.is_usable() {
+            Some(Refusal::VirtualServerRetired)
+        } else if cut(grounds.server.cut_at()) {
+            Some(Refusal::VirtualServerCut)
+        } else {
+            None
+        }
+    }
+
+    /// The route of an admitted call, or why it is refused. Pure, and the same for every asker.
+    ///
+    /// # Errors
+    /// The first reason that forbids it, with the route as far as it is known.
+    pub fn judge(
+        &self,
+        terms: &Terms,
+        at: Micros,
+        request: &CallRequest,
+        grounds: &CallGrounds,
+    ) -> Judgement {
+        if let Some(reason) = self.ended(terms, at, grounds) {
+            return Err((reason, None));
+        }
+        if self.calls_admitted >= terms.calls_max {
+            return Err((Refusal::CallsMaxReached, None));
+        }
+        let chosen = |tools: &Vec<String>| tools.contains(&request.tool);
+        let Some(exposed) =
+            grounds.server.tool(&request.tool).filter(|_| terms.tools.as_ref().is_none_or(chosen))
+        else {
+            return Err((Refusal::NotInScope, None));
+        };
+        let Some(connection) = grounds.connection.as_deref().filter(|c| c.is_usable()) else {
+            return Err((Refusal::ConnectionRetired, None));
+        };
+        let catalog = connection.catalog();
+        let Some((catalog, tool)) =
+            catalog.and_then(|catalog| Some((catalog, catalog.tools.get(&exposed.tool)?)))
+        else {
+            return Err((Refusal::NotInCatalog, None));
+        };
+        let route = Route {
+            version: grounds.server.revision(),
+            connection: exposed.connection.clone(),
+            tool: exposed.tool.clone(),
+            definition: tool.digest.clone(),
+            catalog: catalog.digest.clone(),
+            generation: connection.generation(),
+        };
+        if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) {
+            Err((Refusal::ConnectionCut, Some(route)))
+        } else if terms.access == Access::ReadOnly && !tool.read_only {
+            Err((Refusal::NotReadOnly, Some(route)))
+        } else if !request.arguments_ok {
+            Err((Refusal::ArgumentsRefused, Some(route)))
+        } else {
+            Ok(route)
+        }
+    }
+}
+
+/// A name that came from outside, as it may stand in the journal: escaped and bounded.
+pub(super) fn tool_for_the_record(name: &str) -> String {
+    name.escape_debug().take(TOOL_NAME_BYTES_MAX).collect()
+}

@@ -1,0 +1,157 @@
+//! A user of the product, known here only by a random reference.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{aggregate, domain_event};
+use crate::{By, Decider, Micros, Place, Position};
+
+/// What can be asked of a [`Subject`].
+#[derive(Clone, Debug)]
+pub enum SubjectCommand {
+    /// Makes the subject known. Once is enough; again changes nothing.
+    Register {
+        /// Who asks.
+        by: By,
+    },
+    /// Ends every session opened so far.
+    CutSessions {
+        /// Who asks.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// Ends every session and allows no new one until unblocked.
+    Block {
+        /// Who asks.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// Allows sessions again.
+    Unblock {
+        /// Who asks.
+        by: By,
+    },
+}
+
+/// What happened to a [`Subject`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SubjectEvent {
+    /// It became known.
+    SubjectRegistered {
+        /// Who did it.
+        by: By,
+    },
+    /// All sessions opened at or before this position ended.
+    SubjectSessionsCut {
+        /// Who did it.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// No session may be opened or used from here on.
+    SubjectBlocked {
+        /// Who did it.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// Sessions opened from here on may be used.
+    SubjectUnblocked {
+        /// Who did it.
+        by: By,
+    },
+}
+
+domain_event!(SubjectEvent {
+    SubjectRegistered = "1",
+    SubjectSessionsCut = "1",
+    SubjectBlocked = "1",
+    SubjectUnblocked = "1",
+});
+
+/// Nonsense asked of a [`Subject`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// It was never registered.
+    #[error("no such user has had a session here: check the user identifier")]
+    Unknown,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    version: u64,
+    registered: bool,
+    blocked: bool,
+    cut_at: Option<Position>,
+}
+
+impl Subject {
+    /// Whether it was registered.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.registered
+    }
+
+    /// Whether it is blocked.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Sessions opened at or before this position have ended.
+    #[must_use]
+    pub fn cut_at(&self) -> Option<Position> {
+        self.cut_at
+    }
+}
+
+aggregate!(Subject, "subject", SubjectCommand, SubjectEvent, SubjectError);
+
+impl Decider for Subject {
+    fn decide(&self, command: &SubjectCommand) -> Result<Vec<SubjectEvent>, SubjectError> {
+        if let SubjectCommand::Register { by } = command {
+            return Ok(if self.registered {
+                Vec::new()
+            } else {
+                vec![SubjectEvent::SubjectRegistered { by: by.clone() }]
+            });
+        }
+        if !self.registered {
+            return Err(SubjectError::Unknown);
+        }
+        Ok(match command {
+            SubjectCommand::Register { .. } => Vec::new(),
+            SubjectCommand::CutSessions { by, reason } => {
+                vec![SubjectEvent::SubjectSessionsCut { by: by.clone(), reason: reason.clone() }]
+            }
+            SubjectCommand::Block { .. } if self.blocked => Vec::new(),
+            SubjectCommand::Block { by, reason } => {
+                vec![SubjectEvent::SubjectBlocked { by: by.clone(), reason: reason.clone() }]
+            }
+            SubjectCommand::Unblock { .. } if !self.blocked => Vec::new(),
+            SubjectCommand::Unblock { by } => vec![SubjectEvent::SubjectUnblocked { by: by.clone() }],
+        })
+    }
+
+    fn evolve(&mut self, event: &SubjectEvent, place: Place) {
+        self.version += 1;
+        match event {
+            SubjectEvent::SubjectRegistered { .. } => self.registered = true,
+            SubjectEvent::SubjectSessionsCut { .. } => self.cut_at = Some(place.position),
+            SubjectEvent::SubjectBlocked { .. } => {
+                self.blocked = true;
+                // A session opened before the block stays ended after it.
+                self.cut_at = Some(place.position);
+            }
+            SubjectEvent::SubjectUnblocked { .. } => self.blocked = false,
+        }
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn set_time(_: &mut SubjectCommand, _: Micros) {}
+}

@@ -1,0 +1,89 @@
+//! What Proctor noticed beside the entities: reads of the audit trail, failed authentications.
+//!
+//! One stream per key and day, or per door and day, so that none grows without bound.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{aggregate, domain_event};
+use crate::{By, Decider, Micros, Place};
+
+/// Where somebody knocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// `/mcp/…`
+    Mcp,
+    /// `/api/…`
+    Api,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum WatchEvent {
+    /// Somebody read the audit trail.
+    AuditTrailRead {
+        /// Who.
+        by: By,
+        /// What was asked for: a list's name.
+        what: String,
+        /// The filters, by name; a user stands here as the subject's reference.
+        filters: BTreeMap<String, String>,
+        /// How many rows were shown.
+        rows: u32,
+    },
+    /// Authentications failed during one minute.
+    AuthenticationsFailed {
+        /// At which door.
+        door: Door,
+        /// Why, as a stable code.
+        reason: String,
+        /// The minute, counted from the epoch.
+        minute: i64,
+        /// How many.
+        count: u64,
+    },
+    /// A process began to serve.
+    ReplicaStarted {
+        /// Which.
+        by: By,
+        /// The program's version.
+        program: String,
+    },
+}
+
+domain_event!(WatchEvent {
+    AuditTrailRead = "1",
+    AuthenticationsFailed = "1",
+    ReplicaStarted = "1",
+});
+
+/// Writes down what was noticed.
+#[derive(Clone, Debug)]
+pub struct Notice(pub WatchEvent);
+
+/// See the module. It remembers nothing: there is nothing to decide.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    version: u64,
+}
+
+aggregate!(Watch, "watch", Notice, WatchEvent, Infallible);
+
+impl Decider for Watch {
+    fn decide(&self, command: &Notice) -> Result<Vec<WatchEvent>, Infallible> {
+        Ok(vec![command.0.clone()])
+    }
+
+    fn evolve(&mut self, _: &WatchEvent, _: Place) {
+        self.version += 1;
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn set_time(_: &mut Notice, _: Micros) {}
+}
