@@ -1,1 +1,3 @@
 //! Proctor: virtual MCP servers with an event-sourced, audited core.
+
+pub mod vault;

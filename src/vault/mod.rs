@@ -1,0 +1,192 @@
+//! Keys and sealed secrets.
+//!
+//! The master key seals the purpose keys, the subjects' keys and the connections' secrets; a
+//! subject's key seals its sessions' keys; a session's key seals what its events say about a
+//! person. Rows are handed in and out as plain values: where they are stored is not known here.
+//!
+//! **Invariants.** Nothing in this room prints, logs or returns a key in the open, and no sealed
+//! value opens as another record than the one that it was sealed for.
+
+mod data_keys;
+mod keyed_hash;
+mod master_key;
+mod purpose_keys;
+mod sealed;
+
+pub use data_keys::{SessionKey, SubjectKey};
+pub use keyed_hash::KEYED_HASH_BYTES;
+pub use master_key::{MasterKey, MasterKeyError};
+pub use purpose_keys::{Purpose, PurposeKeyRow};
+pub use sealed::{Identity, KEY_BYTES, KeyId, OpenError, SEALED_OVERHEAD_BYTES, sealed_by};
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use keyed_hash::KeyedHash;
+use purpose_keys::PurposeKey;
+
+/// All that is needed to seal, open, sign and hash. One per process, shared.
+pub struct Vault {
+    master: MasterKey,
+    digests: KeyedHash,
+    blind_indexes: KeyedHash,
+}
+
+/// Why the vault did not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// The stored keys belong to another master key.
+    #[error(
+        "failed to open the stored keys: they were sealed under master key {sealed_by}, but \
+         PROCTOR_MASTER_KEY is {tried}: start with the master key that this journal was created \
+         with (without it, what was sealed stays closed)"
+    )]
+    WrongMasterKey {
+        /// The master key that sealed them.
+        sealed_by: KeyId,
+        /// The master key at hand.
+        tried: KeyId,
+    },
+    /// A row was changed or moved, though the master key is the right one.
+    #[error("failed to open a stored key: {source}: restore the key tables from a backup")]
+    Damaged {
+        /// What did not open, and why.
+        #[source]
+        source: OpenError,
+    },
+    /// A purpose has no key.
+    #[error(
+        "failed to open the vault: there is no key for {purpose}: it must be created under the \
+         append lock before the vault is opened"
+    )]
+    Missing {
+        /// The purpose without a key.
+        purpose: Purpose,
+    },
+    /// No random bytes.
+    #[error(
+        "failed to open the vault: the operating system gives no random bytes ({reason}): allow \
+         the getrandom system call"
+    )]
+    Randomness {
+        /// What the operating system said.
+        reason: String,
+    },
+}
+
+impl Vault {
+    /// Opens the stored purpose keys.
+    ///
+    /// # Errors
+    /// When the master key is not the one that sealed them, a row was changed, or a purpose has
+    /// no key yet (see [`Vault::missing_rows`]).
+    pub fn open(master: &MasterKey, rows: &[PurposeKeyRow]) -> Result<Self, VaultError> {
+        sealed::randomness_answers().map_err(|reason| VaultError::Randomness { reason })?;
+        let keys = purpose_keys::open_rows(master, rows)?;
+        for purpose in Purpose::ALL {
+            newest(&keys, purpose)?;
+        }
+        Ok(Self {
+            master: master.clone(),
+            digests: KeyedHash::new(&newest(&keys, Purpose::Digests)?.bytes),
+            blind_indexes: KeyedHash::new(&newest(&keys, Purpose::BlindIndexes)?.bytes),
+        })
+    }
+
+    /// Makes keys for the purposes that have none among `rows`. The caller stores them, once,
+    /// under the append lock, and opens the vault with all rows then stored.
+    ///
+    /// # Errors
+    /// When the existing rows do not open: a second master key must not creep in beside the first.
+    pub fn missing_rows(
+        master: &MasterKey,
+        rows: &[PurposeKeyRow],
+        now_us: i64,
+    ) -> Result<Vec<PurposeKeyRow>, VaultError> {
+        sealed::randomness_answers().map_err(|reason| VaultError::Randomness { reason })?;
+        purpose_keys::open_rows(master, rows)?;
+        Ok(purpose_keys::missing_rows(master, rows, now_us))
+    }
+
+    /// Makes a random key for a subject; the bytes are to be stored as its wrapped key.
+    pub fn new_subject_key(&self, subject: &str) -> (SubjectKey, Vec<u8>) {
+        SubjectKey::create(&self.master, subject)
+    }
+
+    /// Opens a subject's wrapped key.
+    ///
+    /// # Errors
+    /// When it was wrapped by another master key, for another subject, or changed.
+    pub fn unwrap_subject_key(
+        &self,
+        subject: &str,
+        wrapped: &[u8],
+    ) -> Result<SubjectKey, OpenError> {
+        SubjectKey::unwrap(&self.master, subject, wrapped)
+    }
+
+    /// Seals one generation of a connection's secret.
+    pub fn seal_connection_secret(
+        &self,
+        connection: &str,
+        generation: u64,
+        secret: &str,
+    ) -> Vec<u8> {
+        let identity = Identity::ConnectionSecret {
+            connection,
+            generation,
+        };
+        self.master.sealer().seal(identity, secret.as_bytes())
+    }
+
+    /// Opens what [`Vault::seal_connection_secret`] sealed. The text is wiped when dropped.
+    ///
+    /// # Errors
+    /// When it belongs to another connection or generation, or was changed.
+    pub fn open_connection_secret(
+        &self,
+        connection: &str,
+        generation: u64,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<String>, OpenError> {
+        let identity = Identity::ConnectionSecret {
+            connection,
+            generation,
+        };
+        String::from_utf8(self.master.sealer().open(identity, sealed)?)
+            .map(Zeroizing::new)
+            .map_err(|_| OpenError::content(identity))
+    }
+
+    /// By what the records of a user are found: a keyed hash of the caller's own identifier.
+    pub fn user_index(&self, user: &str) -> [u8; KEYED_HASH_BYTES] {
+        self.blind_indexes.hash("user", &[user.as_bytes()])
+    }
+
+    /// By what the records with a label are found: a keyed hash of its key and value.
+    pub fn label_index(&self, key: &str, value: &str) -> [u8; KEYED_HASH_BYTES] {
+        self.blind_indexes
+            .hash("label", &[key.as_bytes(), value.as_bytes()])
+    }
+
+    /// What stands in the record for arguments and results that are not kept.
+    pub fn digest(&self, bytes: &[u8]) -> [u8; KEYED_HASH_BYTES] {
+        self.digests.hash("capture", &[bytes])
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(…)")
+    }
+}
+
+fn newest(keys: &[PurposeKey], purpose: Purpose) -> Result<&PurposeKey, VaultError> {
+    keys.iter()
+        .find(|key| key.purpose == purpose)
+        .ok_or(VaultError::Missing { purpose })
+}
+
+#[cfg(test)]
+mod tests;
