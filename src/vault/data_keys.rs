@@ -23,20 +23,12 @@ impl SubjectKey {
     /// Makes a random key; the bytes are to be stored as the subject's wrapped key.
     pub(super) fn create(master: &MasterKey, subject: &str) -> (Self, Vec<u8>) {
         let key = random_key();
-        let wrapped = master
-            .sealer()
-            .seal(Identity::SubjectKey { subject }, key.as_slice());
+        let wrapped = master.sealer().seal(Identity::SubjectKey { subject }, key.as_slice());
         (Self(Sealer::new(&key)), wrapped)
     }
 
-    pub(super) fn unwrap(
-        master: &MasterKey,
-        subject: &str,
-        wrapped: &[u8],
-    ) -> Result<Self, OpenError> {
-        let key = master
-            .sealer()
-            .open_key(Identity::SubjectKey { subject }, wrapped)?;
+    pub(super) fn unwrap(master: &MasterKey, subject: &str, wrapped: &[u8]) -> Result<Self, OpenError> {
+        let key = master.sealer().open_key(Identity::SubjectKey { subject }, wrapped)?;
         Ok(Self(Sealer::new(&key)))
     }
 
@@ -44,9 +36,7 @@ impl SubjectKey {
     /// session's wrapped key.
     pub fn new_session_key(&self, session: &str) -> (SessionKey, Vec<u8>) {
         let key = random_key();
-        let wrapped = self
-            .0
-            .seal(Identity::SessionKey { session }, key.as_slice());
+        let wrapped = self.0.seal(Identity::SessionKey { session }, key.as_slice());
         (SessionKey(Sealer::new(&key)), wrapped)
     }
 
@@ -54,11 +44,7 @@ impl SubjectKey {
     ///
     /// # Errors
     /// When it was wrapped by another subject's key, for another session, or changed.
-    pub fn unwrap_session_key(
-        &self,
-        session: &str,
-        wrapped: &[u8],
-    ) -> Result<SessionKey, OpenError> {
+    pub fn unwrap_session_key(&self, session: &str, wrapped: &[u8]) -> Result<SessionKey, OpenError> {
         let key = self.0.open_key(Identity::SessionKey { session }, wrapped)?;
         Ok(SessionKey(Sealer::new(&key)))
     }
@@ -123,13 +109,8 @@ mod tests {
         let sealed = session.seal_payload("evt_1", br#"{"to":"ann"}"#);
 
         let subject = SubjectKey::unwrap(&master, "sub_a", &wrapped_subject).unwrap();
-        let session = subject
-            .unwrap_session_key("ses_1", &wrapped_session)
-            .unwrap();
-        assert_eq!(
-            session.open_payload("evt_1", &sealed).unwrap(),
-            br#"{"to":"ann"}"#
-        );
+        let session = subject.unwrap_session_key("ses_1", &wrapped_session).unwrap();
+        assert_eq!(session.open_payload("evt_1", &sealed).unwrap(), br#"{"to":"ann"}"#);
     }
 
     #[test]
@@ -142,16 +123,8 @@ mod tests {
         let sealed = session.seal_payload("evt_1", b"x");
 
         assert!(SubjectKey::unwrap(&master, "sub_b", &wrapped_subject).is_err());
-        assert!(
-            subject
-                .unwrap_session_key("ses_2", &wrapped_session)
-                .is_err()
-        );
-        assert!(
-            other_subject
-                .unwrap_session_key("ses_1", &wrapped_session)
-                .is_err()
-        );
+        assert!(subject.unwrap_session_key("ses_2", &wrapped_session).is_err());
+        assert!(other_subject.unwrap_session_key("ses_1", &wrapped_session).is_err());
         assert!(session.open_payload("evt_2", &sealed).is_err());
         assert!(other_session.open_payload("evt_1", &sealed).is_err());
     }
@@ -160,10 +133,7 @@ mod tests {
     fn a_user_opens_only_for_its_own_subject() {
         let (subject, _) = SubjectKey::create(&master(), "sub_a");
         let sealed = subject.seal_user("sub_a", "ann@example.com");
-        assert_eq!(
-            *subject.open_user("sub_a", &sealed).unwrap(),
-            "ann@example.com"
-        );
+        assert_eq!(*subject.open_user("sub_a", &sealed).unwrap(), "ann@example.com");
         assert!(subject.open_user("sub_b", &sealed).is_err());
     }
 
@@ -171,9 +141,6 @@ mod tests {
     fn data_keys_print_nothing() {
         let (subject, _) = SubjectKey::create(&master(), "sub_a");
         let (session, _) = subject.new_session_key("ses_1");
-        assert_eq!(
-            format!("{subject:?} {session:?}"),
-            "SubjectKey(…) SessionKey(…)"
-        );
+        assert_eq!(format!("{subject:?} {session:?}"), "SubjectKey(…) SessionKey(…)");
     }
 }

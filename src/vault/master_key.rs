@@ -34,9 +34,7 @@ pub enum MasterKeyError {
         bytes: usize,
     },
     /// Known to everyone, or a plain sequence.
-    #[error(
-        "it is an example that anybody can guess: make your own with `openssl rand -base64 32`"
-    )]
+    #[error("it is an example that anybody can guess: make your own with `openssl rand -base64 32`")]
     Example,
 }
 
@@ -93,9 +91,7 @@ impl fmt::Debug for MasterKey {
 fn is_example(key: &[u8; KEY_BYTES]) -> bool {
     // One step from each byte to the next: all zeros, all the same, ascending, descending.
     let step = key[1].wrapping_sub(key[0]);
-    let sequence = key
-        .windows(2)
-        .all(|pair| pair[1].wrapping_sub(pair[0]) == step);
+    let sequence = key.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step);
     sequence || DOCUMENTED_KEYS.contains(&key)
 }
 
@@ -111,46 +107,24 @@ mod tests {
     fn a_key_is_read_with_and_without_padding_and_keeps_its_id() {
         let (key, text) = MasterKey::generate();
         assert!(text.ends_with('='));
-        for text in [
-            text.as_str(),
-            text.trim_end_matches('='),
-            &format!("{}\n", *text),
-        ] {
+        for text in [text.as_str(), text.trim_end_matches('='), &format!("{}\n", *text)] {
             assert_eq!(MasterKey::from_base64(text).unwrap().id(), key.id());
         }
     }
 
     #[test]
     fn a_missing_malformed_short_or_long_key_is_refused_with_its_reason() {
-        assert_eq!(
-            MasterKey::from_base64(" ").unwrap_err(),
-            MasterKeyError::Missing
-        );
-        assert_eq!(
-            MasterKey::from_base64("not base64!").unwrap_err(),
-            MasterKeyError::NotBase64
-        );
-        assert_eq!(
-            read(&[1; 31]).unwrap_err(),
-            MasterKeyError::Length { bytes: 31 }
-        );
-        assert_eq!(
-            read(&[1; 33]).unwrap_err(),
-            MasterKeyError::Length { bytes: 33 }
-        );
+        assert_eq!(MasterKey::from_base64(" ").unwrap_err(), MasterKeyError::Missing);
+        assert_eq!(MasterKey::from_base64("not base64!").unwrap_err(), MasterKeyError::NotBase64);
+        assert_eq!(read(&[1; 31]).unwrap_err(), MasterKeyError::Length { bytes: 31 });
+        assert_eq!(read(&[1; 33]).unwrap_err(), MasterKeyError::Length { bytes: 33 });
     }
 
     #[test]
     fn a_key_that_anybody_can_guess_is_refused() {
         let ascending: Vec<u8> = (0..32).collect();
         let descending: Vec<u8> = (0..32).rev().collect();
-        for key in [
-            &[0; 32],
-            &[0xab; 32],
-            ascending.as_slice(),
-            &descending,
-            DOCUMENTED_KEYS[0],
-        ] {
+        for key in [&[0; 32], &[0xab; 32], ascending.as_slice(), &descending, DOCUMENTED_KEYS[0]] {
             assert_eq!(read(key).unwrap_err(), MasterKeyError::Example);
         }
     }

@@ -12,12 +12,14 @@ mod keyed_hash;
 mod master_key;
 mod purpose_keys;
 mod sealed;
+mod tokens;
 
 pub use data_keys::{SessionKey, SubjectKey};
 pub use keyed_hash::KEYED_HASH_BYTES;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use purpose_keys::{Purpose, PurposeKeyRow};
 pub use sealed::{Identity, KEY_BYTES, KeyId, OpenError, SEALED_OVERHEAD_BYTES, sealed_by};
+pub use tokens::{Claims, SessionTokens, TOKEN_BYTES_MAX, TokenError, VerifiedToken};
 
 use std::fmt;
 
@@ -31,6 +33,7 @@ pub struct Vault {
     master: MasterKey,
     digests: KeyedHash,
     blind_indexes: KeyedHash,
+    tokens: SessionTokens,
 }
 
 /// Why the vault did not open.
@@ -64,6 +67,17 @@ pub enum VaultError {
         /// The purpose without a key.
         purpose: Purpose,
     },
+    /// A key opened, but cannot do what it is for.
+    #[error(
+        "failed to open the vault: the {purpose} key {kid} opened, but is not usable: restore the \
+         key tables from a backup"
+    )]
+    UnusableKey {
+        /// What it is for.
+        purpose: Purpose,
+        /// Which one.
+        kid: String,
+    },
     /// No random bytes.
     #[error(
         "failed to open the vault: the operating system gives no random bytes ({reason}): allow \
@@ -91,6 +105,7 @@ impl Vault {
             master: master.clone(),
             digests: KeyedHash::new(&newest(&keys, Purpose::Digests)?.bytes),
             blind_indexes: KeyedHash::new(&newest(&keys, Purpose::BlindIndexes)?.bytes),
+            tokens: SessionTokens::new(all_of(&keys, Purpose::TokenSigning))?,
         })
     }
 
@@ -109,6 +124,11 @@ impl Vault {
         Ok(purpose_keys::missing_rows(master, rows, now_us))
     }
 
+    /// Signs and verifies session tokens.
+    pub fn tokens(&self) -> &SessionTokens {
+        &self.tokens
+    }
+
     /// Makes a random key for a subject; the bytes are to be stored as its wrapped key.
     pub fn new_subject_key(&self, subject: &str) -> (SubjectKey, Vec<u8>) {
         SubjectKey::create(&self.master, subject)
@@ -118,25 +138,13 @@ impl Vault {
     ///
     /// # Errors
     /// When it was wrapped by another master key, for another subject, or changed.
-    pub fn unwrap_subject_key(
-        &self,
-        subject: &str,
-        wrapped: &[u8],
-    ) -> Result<SubjectKey, OpenError> {
+    pub fn unwrap_subject_key(&self, subject: &str, wrapped: &[u8]) -> Result<SubjectKey, OpenError> {
         SubjectKey::unwrap(&self.master, subject, wrapped)
     }
 
     /// Seals one generation of a connection's secret.
-    pub fn seal_connection_secret(
-        &self,
-        connection: &str,
-        generation: u64,
-        secret: &str,
-    ) -> Vec<u8> {
-        let identity = Identity::ConnectionSecret {
-            connection,
-            generation,
-        };
+    pub fn seal_connection_secret(&self, connection: &str, generation: u64, secret: &str) -> Vec<u8> {
+        let identity = Identity::ConnectionSecret { connection, generation };
         self.master.sealer().seal(identity, secret.as_bytes())
     }
 
@@ -150,10 +158,7 @@ impl Vault {
         generation: u64,
         sealed: &[u8],
     ) -> Result<Zeroizing<String>, OpenError> {
-        let identity = Identity::ConnectionSecret {
-            connection,
-            generation,
-        };
+        let identity = Identity::ConnectionSecret { connection, generation };
         String::from_utf8(self.master.sealer().open(identity, sealed)?)
             .map(Zeroizing::new)
             .map_err(|_| OpenError::content(identity))
@@ -166,8 +171,7 @@ impl Vault {
 
     /// By what the records with a label are found: a keyed hash of its key and value.
     pub fn label_index(&self, key: &str, value: &str) -> [u8; KEYED_HASH_BYTES] {
-        self.blind_indexes
-            .hash("label", &[key.as_bytes(), value.as_bytes()])
+        self.blind_indexes.hash("label", &[key.as_bytes(), value.as_bytes()])
     }
 
     /// What stands in the record for arguments and results that are not kept.
@@ -182,10 +186,12 @@ impl fmt::Debug for Vault {
     }
 }
 
+fn all_of(keys: &[PurposeKey], purpose: Purpose) -> impl Iterator<Item = &PurposeKey> {
+    keys.iter().filter(move |key| key.purpose == purpose)
+}
+
 fn newest(keys: &[PurposeKey], purpose: Purpose) -> Result<&PurposeKey, VaultError> {
-    keys.iter()
-        .find(|key| key.purpose == purpose)
-        .ok_or(VaultError::Missing { purpose })
+    all_of(keys, purpose).next().ok_or(VaultError::Missing { purpose })
 }
 
 #[cfg(test)]

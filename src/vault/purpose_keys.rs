@@ -26,13 +26,8 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose: each needs at least one key.
-    pub const ALL: [Self; 5] = [
-        Self::TokenSigning,
-        Self::Digests,
-        Self::BlindIndexes,
-        Self::Cursors,
-        Self::McpSessions,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::TokenSigning, Self::Digests, Self::BlindIndexes, Self::Cursors, Self::McpSessions];
 
     /// The name as stored.
     pub fn name(self) -> &'static str {
@@ -80,36 +75,20 @@ pub(super) struct PurposeKey {
 /// Opens all rows, newest first within each purpose.
 ///
 /// A purpose that this version does not know is left alone: a newer version may have made it.
-pub(super) fn open_rows(
-    master: &MasterKey,
-    rows: &[PurposeKeyRow],
-) -> Result<Vec<PurposeKey>, VaultError> {
+pub(super) fn open_rows(master: &MasterKey, rows: &[PurposeKeyRow]) -> Result<Vec<PurposeKey>, VaultError> {
     let mut keys = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(purpose) = Purpose::from_name(&row.purpose) else {
             continue;
         };
-        let identity = Identity::PurposeKey {
-            purpose: purpose.name(),
-            kid: &row.kid,
-        };
-        let bytes = master
-            .sealer()
-            .open_key(identity, &row.sealed)
-            .map_err(|err| match err {
-                OpenError::OtherKey {
-                    sealed_by, tried, ..
-                } => VaultError::WrongMasterKey { sealed_by, tried },
-                source @ (OpenError::Format { .. }
-                | OpenError::Altered { .. }
-                | OpenError::Content { .. }) => VaultError::Damaged { source },
-            })?;
-        keys.push(PurposeKey {
-            purpose,
-            kid: row.kid.clone(),
-            bytes,
-            created_at_us: row.created_at_us,
-        });
+        let identity = Identity::PurposeKey { purpose: purpose.name(), kid: &row.kid };
+        let bytes = master.sealer().open_key(identity, &row.sealed).map_err(|err| match err {
+            OpenError::OtherKey { sealed_by, tried, .. } => VaultError::WrongMasterKey { sealed_by, tried },
+            source @ (OpenError::Format { .. } | OpenError::Altered { .. } | OpenError::Content { .. }) => {
+                VaultError::Damaged { source }
+            }
+        })?;
+        keys.push(PurposeKey { purpose, kid: row.kid.clone(), bytes, created_at_us: row.created_at_us });
     }
     // The kid decides between keys of the same microsecond, so that every replica agrees.
     keys.sort_by(|a, b| (b.created_at_us, &b.kid).cmp(&(a.created_at_us, &a.kid)));
@@ -117,11 +96,7 @@ pub(super) fn open_rows(
 }
 
 /// New rows for the purposes that have none.
-pub(super) fn missing_rows(
-    master: &MasterKey,
-    rows: &[PurposeKeyRow],
-    now_us: i64,
-) -> Vec<PurposeKeyRow> {
+pub(super) fn missing_rows(master: &MasterKey, rows: &[PurposeKeyRow], now_us: i64) -> Vec<PurposeKeyRow> {
     Purpose::ALL
         .into_iter()
         .filter(|purpose| rows.iter().all(|row| row.purpose != purpose.name()))
@@ -132,15 +107,7 @@ pub(super) fn missing_rows(
 fn new_row(master: &MasterKey, purpose: Purpose, now_us: i64) -> PurposeKeyRow {
     let key = random_key();
     let kid = KeyId::of(&key).to_string();
-    let identity = Identity::PurposeKey {
-        purpose: purpose.name(),
-        kid: &kid,
-    };
+    let identity = Identity::PurposeKey { purpose: purpose.name(), kid: &kid };
     let sealed = master.sealer().seal(identity, key.as_slice());
-    PurposeKeyRow {
-        purpose: purpose.name().to_owned(),
-        kid,
-        sealed,
-        created_at_us: now_us,
-    }
+    PurposeKeyRow { purpose: purpose.name().to_owned(), kid, sealed, created_at_us: now_us }
 }

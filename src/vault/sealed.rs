@@ -40,10 +40,7 @@ pub struct KeyId([u8; KEY_ID_BYTES]);
 
 impl KeyId {
     pub(super) fn of(key: &[u8; KEY_BYTES]) -> Self {
-        let hash = Sha256::new()
-            .chain_update(KEY_ID_DOMAIN)
-            .chain_update(key)
-            .finalize();
+        let hash = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(key).finalize();
         let mut id = [0; KEY_ID_BYTES];
         id.copy_from_slice(&hash[..KEY_ID_BYTES]);
         Self(id)
@@ -131,10 +128,9 @@ impl Identity<'_> {
             Self::SessionKey { session } => put(2, &[session.as_bytes()]),
             Self::User { subject } => put(3, &[subject.as_bytes()]),
             Self::Payload { event } => put(4, &[event.as_bytes()]),
-            Self::ConnectionSecret {
-                connection,
-                generation,
-            } => put(5, &[connection.as_bytes(), &generation.to_be_bytes()]),
+            Self::ConnectionSecret { connection, generation } => {
+                put(5, &[connection.as_bytes(), &generation.to_be_bytes()])
+            }
             Self::PurposeKey { purpose, kid } => put(6, &[purpose.as_bytes(), kid.as_bytes()]),
             Self::Cursor => put(7, &[]),
             Self::McpSession { session } => put(8, &[session.as_bytes()]),
@@ -150,13 +146,9 @@ impl fmt::Display for Identity<'_> {
             Self::SessionKey { session } => write!(f, "the key of {session}"),
             Self::User { subject } => write!(f, "the user of {subject}"),
             Self::Payload { event } => write!(f, "the payload of {event}"),
-            Self::ConnectionSecret {
-                connection,
-                generation,
-            } => write!(
-                f,
-                "the secret of connection {connection:?} (generation {generation})"
-            ),
+            Self::ConnectionSecret { connection, generation } => {
+                write!(f, "the secret of connection {connection:?} (generation {generation})")
+            }
             Self::PurposeKey { purpose, kid } => write!(f, "the {purpose} key {kid}"),
             Self::Cursor => f.write_str("the cursor"),
             Self::McpSession { session } => write!(f, "the MCP session id of {session}"),
@@ -199,15 +191,11 @@ pub enum OpenError {
 
 impl OpenError {
     pub(super) fn content(identity: Identity<'_>) -> Self {
-        Self::Content {
-            what: identity.to_string(),
-        }
+        Self::Content { what: identity.to_string() }
     }
 
     pub(super) fn format(identity: Identity<'_>) -> Self {
-        Self::Format {
-            what: identity.to_string(),
-        }
+        Self::Format { what: identity.to_string() }
     }
 }
 
@@ -223,10 +211,7 @@ pub(super) struct Sealer {
 
 impl Sealer {
     pub(super) fn new(key: &[u8; KEY_BYTES]) -> Self {
-        Self {
-            cipher: AesGcm::new(key.into()),
-            id: KeyId::of(key),
-        }
+        Self { cipher: AesGcm::new(key.into()), id: KeyId::of(key) }
     }
 
     pub(super) fn id(&self) -> KeyId {
@@ -259,15 +244,9 @@ impl Sealer {
     pub(super) fn open(&self, identity: Identity<'_>, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let sealed_by = sealed_by(sealed).ok_or_else(|| OpenError::format(identity))?;
         if sealed_by != self.id {
-            return Err(OpenError::OtherKey {
-                what: identity.to_string(),
-                sealed_by,
-                tried: self.id,
-            });
+            return Err(OpenError::OtherKey { what: identity.to_string(), sealed_by, tried: self.id });
         }
-        let altered = || OpenError::Altered {
-            what: identity.to_string(),
-        };
+        let altered = || OpenError::Altered { what: identity.to_string() };
         let (header, rest) = sealed.split_at(HEADER_BYTES);
         let (body, tag) = rest.split_at(rest.len() - TAG_BYTES);
         let nonce = Nonce::try_from(&header[1 + KEY_ID_BYTES..]).map_err(|_| altered())?;
@@ -285,11 +264,7 @@ impl Sealer {
     }
 
     /// Opens a sealed key. The bytes are wiped when dropped, also when they have the wrong length.
-    pub(super) fn open_key(
-        &self,
-        identity: Identity<'_>,
-        sealed: &[u8],
-    ) -> Result<KeyBytes, OpenError> {
+    pub(super) fn open_key(&self, identity: Identity<'_>, sealed: &[u8]) -> Result<KeyBytes, OpenError> {
         let plain = Zeroizing::new(self.open(identity, sealed)?);
         let mut key = KeyBytes::default();
         if plain.len() != KEY_BYTES {
@@ -320,9 +295,7 @@ pub(super) fn random_key() -> KeyBytes {
 /// Whether the operating system gives random bytes; asked once, before any key is made.
 pub(super) fn randomness_answers() -> Result<(), String> {
     let mut probe = [0; KEY_BYTES];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut probe)
-        .map_err(|err| err.to_string())
+    rand::rngs::SysRng.try_fill_bytes(&mut probe).map_err(|err| err.to_string())
 }
 
 #[cfg(test)]

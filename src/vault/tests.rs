@@ -16,10 +16,7 @@ fn a_vault_opened_again_from_its_rows_hashes_and_opens_the_same() {
     let (master, rows, vault) = new_vault();
     let sealed = vault.seal_connection_secret("gmail", 3, "s3cret");
     let again = Vault::open(&master, &rows).unwrap();
-    assert_eq!(
-        *again.open_connection_secret("gmail", 3, &sealed).unwrap(),
-        "s3cret"
-    );
+    assert_eq!(*again.open_connection_secret("gmail", 3, &sealed).unwrap(), "s3cret");
     assert_eq!(vault.user_index("ann"), again.user_index("ann"));
     assert_eq!(vault.digest(b"{}"), again.digest(b"{}"));
 }
@@ -29,12 +26,7 @@ fn missing_rows_adds_only_what_is_missing() {
     let (master, mut rows, _) = new_vault();
     assert_eq!(Vault::missing_rows(&master, &rows, NOW_US).unwrap(), []);
     rows.retain(|row| row.purpose != Purpose::Cursors.name());
-    assert_eq!(
-        Vault::open(&master, &rows).unwrap_err(),
-        VaultError::Missing {
-            purpose: Purpose::Cursors
-        }
-    );
+    assert_eq!(Vault::open(&master, &rows).unwrap_err(), VaultError::Missing { purpose: Purpose::Cursors });
     let added = Vault::missing_rows(&master, &rows, NOW_US).unwrap();
     assert_eq!(added.len(), 1);
     assert_eq!(added[0].purpose, "cursors");
@@ -45,13 +37,7 @@ fn a_wrong_master_key_is_named_with_what_to_do_and_adds_no_rows() {
     let (master, mut rows, _) = new_vault();
     let (other, _) = MasterKey::generate();
     let error = Vault::open(&other, &rows).unwrap_err();
-    assert_eq!(
-        error,
-        VaultError::WrongMasterKey {
-            sealed_by: master.id(),
-            tried: other.id()
-        }
-    );
+    assert_eq!(error, VaultError::WrongMasterKey { sealed_by: master.id(), tried: other.id() });
     assert!(error.to_string().contains("start with the master key"));
     rows.truncate(2);
     assert!(Vault::missing_rows(&other, &rows, NOW_US).is_err());
@@ -60,15 +46,9 @@ fn a_wrong_master_key_is_named_with_what_to_do_and_adds_no_rows() {
 #[test]
 fn a_purpose_key_moved_to_another_purpose_does_not_open() {
     let (master, mut rows, _) = new_vault();
-    let digests = rows
-        .iter()
-        .position(|row| row.purpose == "digests")
-        .unwrap();
+    let digests = rows.iter().position(|row| row.purpose == "digests").unwrap();
     rows[digests].purpose = Purpose::BlindIndexes.name().to_owned();
-    assert!(matches!(
-        Vault::open(&master, &rows),
-        Err(VaultError::Damaged { .. })
-    ));
+    assert!(matches!(Vault::open(&master, &rows), Err(VaultError::Damaged { .. })));
 }
 
 #[test]
@@ -136,13 +116,8 @@ fn speed_of_sealing() {
         let start = std::time::Instant::now();
         let rounds = 200_000;
         for _ in 0..rounds {
-            std::hint::black_box(
-                session.seal_payload("evt_0190a5b1-0000-7000-8000-000000000000", &plain),
-            );
+            std::hint::black_box(session.seal_payload("evt_0190a5b1-0000-7000-8000-000000000000", &plain));
         }
-        println!(
-            "sealing {bytes} bytes: {} ns",
-            start.elapsed().as_nanos() / rounds
-        );
+        println!("sealing {bytes} bytes: {} ns", start.elapsed().as_nanos() / rounds);
     }
 }
