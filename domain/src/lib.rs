@@ -9,6 +9,7 @@ pub mod connection;
 mod decider;
 mod event;
 mod ids;
+pub mod leaf;
 mod recorded;
 pub mod session;
 pub mod subject;
