@@ -136,10 +136,7 @@ impl Sample {
 
     /// Show one event with its attendees.
     #[tool(annotations(title = "Get event", read_only_hint = true, open_world_hint = false))]
-    fn calendar_get_event(
-        &self,
-        Parameters(wanted): Parameters<EventId>,
-    ) -> Result<Json<Event>, String> {
+    fn calendar_get_event(&self, Parameters(wanted): Parameters<EventId>) -> Result<Json<Event>, String> {
         Ok(Json(self.desk.open().event(&wanted.id)?.clone()))
     }
 
@@ -162,10 +159,7 @@ impl Sample {
         let mut free_from = wanted.from;
         for (starts_at, ends_at) in busy {
             if starts_at - free_from >= shortest && slots.len() < FREE_SLOTS_MAX {
-                slots.push(Slot {
-                    starts_at: free_from,
-                    ends_at: starts_at,
-                });
+                slots.push(Slot { starts_at: free_from, ends_at: starts_at });
             }
             free_from = free_from.max(ends_at);
         }
@@ -180,14 +174,9 @@ impl Sample {
         idempotent_hint = false,
         open_world_hint = false
     ))]
-    fn calendar_create_event(
-        &self,
-        Parameters(new): Parameters<NewEvent>,
-    ) -> Result<Json<Event>, String> {
+    fn calendar_create_event(&self, Parameters(new): Parameters<NewEvent>) -> Result<Json<Event>, String> {
         if new.ends_at <= new.starts_at {
-            return Err(
-                "the event would end before it starts: ends_at must be after starts_at".into(),
-            );
+            return Err("the event would end before it starts: ends_at must be after starts_at".into());
         }
         let mut desk = self.desk.open();
         let event = Event {
@@ -212,10 +201,7 @@ impl Sample {
         idempotent_hint = true,
         open_world_hint = false
     ))]
-    fn calendar_move_event(
-        &self,
-        Parameters(new): Parameters<EventMove>,
-    ) -> Result<Json<Event>, String> {
+    fn calendar_move_event(&self, Parameters(new): Parameters<EventMove>) -> Result<Json<Event>, String> {
         let mut desk = self.desk.open();
         let event = desk.event(&new.id)?;
         event.ends_at = new
@@ -234,16 +220,11 @@ impl Sample {
         idempotent_hint = true,
         open_world_hint = false
     ))]
-    fn calendar_update_event(
-        &self,
-        Parameters(new): Parameters<EventUpdate>,
-    ) -> Result<Json<Event>, String> {
+    fn calendar_update_event(&self, Parameters(new): Parameters<EventUpdate>) -> Result<Json<Event>, String> {
         self.change_event(&new.id, |event| {
             event.title = new.title.unwrap_or(std::mem::take(&mut event.title));
             event.location = new.location.unwrap_or(std::mem::take(&mut event.location));
-            event.description = new
-                .description
-                .unwrap_or(std::mem::take(&mut event.description));
+            event.description = new.description.unwrap_or(std::mem::take(&mut event.description));
         })
     }
 
@@ -255,15 +236,9 @@ impl Sample {
         idempotent_hint = true,
         open_world_hint = true
     ))]
-    fn calendar_invite(
-        &self,
-        Parameters(new): Parameters<Invitation>,
-    ) -> Result<Json<Event>, String> {
+    fn calendar_invite(&self, Parameters(new): Parameters<Invitation>) -> Result<Json<Event>, String> {
         if !new.email.contains('@') {
-            return Err(format!(
-                "{:?} is not an e-mail address: it has no @",
-                new.email
-            ));
+            return Err(format!("{:?} is not an e-mail address: it has no @", new.email));
         }
         self.change_event(&new.id, |event| {
             event.attendees.insert(new.email);
@@ -278,10 +253,7 @@ impl Sample {
         idempotent_hint = true,
         open_world_hint = true
     ))]
-    fn calendar_cancel_event(
-        &self,
-        Parameters(wanted): Parameters<EventId>,
-    ) -> Result<Json<Event>, String> {
+    fn calendar_cancel_event(&self, Parameters(wanted): Parameters<EventId>) -> Result<Json<Event>, String> {
         self.change_event(&wanted.id, |event| event.status = EventStatus::Cancelled)
     }
 
@@ -300,9 +272,7 @@ impl Sample {
         let mut desk = self.desk.open();
         desk.event(&wanted.id)?;
         desk.events.remove(&wanted.id);
-        Ok(Json(DeletedEvents {
-            deleted: vec![wanted.id],
-        }))
+        Ok(Json(DeletedEvents { deleted: vec![wanted.id] }))
     }
 
     /// Delete all events that are over. They cannot be brought back.
@@ -313,26 +283,17 @@ impl Sample {
         idempotent_hint = true,
         open_world_hint = false
     ))]
-    fn calendar_purge_past(
-        &self,
-        Parameters(wanted): Parameters<PurgeBefore>,
-    ) -> Json<DeletedEvents> {
+    fn calendar_purge_past(&self, Parameters(wanted): Parameters<PurgeBefore>) -> Json<DeletedEvents> {
         let before = wanted.before.unwrap_or_else(Utc::now);
         let mut desk = self.desk.open();
-        let gone = desk
-            .events
-            .extract_if(.., |_, event| event.ends_at < before);
+        let gone = desk.events.extract_if(.., |_, event| event.ends_at < before);
         let deleted = gone.map(|(id, _)| id).collect();
         Json(DeletedEvents { deleted })
     }
 }
 
 impl Sample {
-    fn change_event(
-        &self,
-        id: &str,
-        change: impl FnOnce(&mut Event),
-    ) -> Result<Json<Event>, String> {
+    fn change_event(&self, id: &str, change: impl FnOnce(&mut Event)) -> Result<Json<Event>, String> {
         let mut desk = self.desk.open();
         let event = desk.event(id)?;
         change(event);

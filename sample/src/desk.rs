@@ -70,15 +70,13 @@ impl Contents {
     }
 
     pub fn note(&mut self, id: &str) -> Result<&mut Note, String> {
-        self.notes
-            .get_mut(id)
-            .ok_or_else(|| format!("there is no note {id:?}: notes_list shows what exists"))
+        self.notes.get_mut(id).ok_or_else(|| format!("there is no note {id:?}: notes_list shows what exists"))
     }
 
     pub fn event(&mut self, id: &str) -> Result<&mut Event, String> {
-        self.events.get_mut(id).ok_or_else(|| {
-            format!("there is no event {id:?}: calendar_list_events shows what exists")
-        })
+        self.events
+            .get_mut(id)
+            .ok_or_else(|| format!("there is no event {id:?}: calendar_list_events shows what exists"))
     }
 
     fn add_note(&mut self, title: &str, body: &str, tags: &[&str], at: DateTime<Utc>) {
@@ -118,12 +116,7 @@ impl Desk {
     /// A desk with a few notes and a few events around `now`.
     pub fn with_starting_content(now: DateTime<Utc>) -> Self {
         let mut contents = Contents::default();
-        contents.add_note(
-            "Shopping list",
-            "Milk\nBread\nTwo lemons",
-            &["home"],
-            now - Duration::days(3),
-        );
+        contents.add_note("Shopping list", "Milk\nBread\nTwo lemons", &["home"], now - Duration::days(3));
         contents.add_note(
             "Release plan",
             "Freeze on Monday, candidate on Wednesday, release on Friday.",

@@ -106,12 +106,7 @@ impl Sample {
             .notes
             .values()
             .filter(|note| wanted.include_archived || !note.archived)
-            .filter(|note| {
-                wanted
-                    .tag
-                    .as_ref()
-                    .is_none_or(|tag| note.tags.contains(tag))
-            })
+            .filter(|note| wanted.tag.as_ref().is_none_or(|tag| note.tags.contains(tag)))
             .map(summary)
             .collect();
         Json(NoteList { notes })
@@ -120,11 +115,7 @@ impl Sample {
     /// Find notes whose title or text contains all the given words. Archived notes are searched too.
     #[tool(annotations(title = "Search notes", read_only_hint = true, open_world_hint = false))]
     fn notes_search(&self, Parameters(wanted): Parameters<SearchNotes>) -> Json<NoteList> {
-        let words: Vec<String> = wanted
-            .query
-            .split_whitespace()
-            .map(str::to_lowercase)
-            .collect();
+        let words: Vec<String> = wanted.query.split_whitespace().map(str::to_lowercase).collect();
         let desk = self.desk.open();
         let notes = desk
             .notes
@@ -189,10 +180,7 @@ impl Sample {
         idempotent_hint = false,
         open_world_hint = false
     ))]
-    fn notes_append(
-        &self,
-        Parameters(new): Parameters<NoteAppendix>,
-    ) -> Result<Json<Note>, String> {
+    fn notes_append(&self, Parameters(new): Parameters<NoteAppendix>) -> Result<Json<Note>, String> {
         self.change_note(&new.id, |note| {
             note.body.push('\n');
             note.body.push_str(&new.text);
@@ -247,10 +235,7 @@ impl Sample {
         idempotent_hint = true,
         open_world_hint = false
     ))]
-    fn notes_delete(
-        &self,
-        Parameters(wanted): Parameters<NoteId>,
-    ) -> Result<Json<DeletedNote>, String> {
+    fn notes_delete(&self, Parameters(wanted): Parameters<NoteId>) -> Result<Json<DeletedNote>, String> {
         let mut desk = self.desk.open();
         desk.note(&wanted.id)?;
         desk.notes.remove(&wanted.id);

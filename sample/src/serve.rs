@@ -31,10 +31,7 @@ type Service = StreamableHttpService<Sample, LocalSessionManager>;
 ///
 /// # Errors
 /// When the listener can no longer accept connections.
-pub async fn serve(
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
     let stop = CancellationToken::new();
     let desk = Arc::new(Desk::with_starting_content(chrono::Utc::now()));
     let service: Service = StreamableHttpService::new(
@@ -95,8 +92,5 @@ async fn connection(stream: TcpStream, service: Service, stop: CancellationToken
 /// Whether a failed `accept` says something about one connection, not about the listener.
 fn is_of_one_connection(err: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        err.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(err.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

@@ -29,9 +29,8 @@ impl Client {
 
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let mut request = http::Request::post(path)
             .header("Host", self.address.to_string())
@@ -41,25 +40,15 @@ impl Client {
             request = request.header(*name, *value);
         }
         let body = Full::new(Bytes::from(body.to_string()));
-        let response = sender
-            .send_request(request.body(body).unwrap())
-            .await
-            .unwrap();
+        let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let session = response.headers().get("Mcp-Session-Id");
         let session = session.map(|id| id.to_str().unwrap().to_owned());
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&bytes).unwrap();
-        let data = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("data:"))
-            .next_back();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data:")).next_back();
         let message = serde_json::from_str(data.unwrap_or(text)).unwrap_or(Value::Null);
-        Answer {
-            status,
-            session,
-            message,
-        }
+        Answer { status, session, message }
     }
 
     async fn modern(&self, method: &str, name: Option<&str>, mut params: Value) -> Value {
@@ -68,10 +57,7 @@ impl Client {
             "io.modelcontextprotocol/clientCapabilities": {},
         });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let mut headers = vec![
-            ("MCP-Protocol-Version", "2026-07-28"),
-            ("Mcp-Method", method),
-        ];
+        let mut headers = vec![("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", method)];
         headers.extend(name.map(|name| ("Mcp-Name", name)));
         self.post("/mcp", &headers, &body).await.message["result"].clone()
     }
@@ -89,12 +75,8 @@ async fn twenty_tools_say_whether_they_read_or_destroy() {
     let tools = result["tools"].as_array().unwrap();
     assert_eq!(tools.len(), 20);
     let with = |hint: &str| {
-        let with_hint = tools
-            .iter()
-            .filter(|tool| tool["annotations"][hint] == true);
-        with_hint
-            .map(|tool| tool["name"].as_str().unwrap())
-            .collect::<Vec<_>>()
+        let with_hint = tools.iter().filter(|tool| tool["annotations"][hint] == true);
+        with_hint.map(|tool| tool["name"].as_str().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(
         with("readOnlyHint"),
@@ -126,9 +108,7 @@ async fn a_modern_client_writes_a_note_that_it_then_finds_and_deletes() {
     let note = json!({ "title": "Trip", "body": "Take the early train" });
     let created = client.call("notes_create", note).await;
     let id = &created["structuredContent"]["id"];
-    let found = client
-        .call("notes_search", json!({ "query": "EARLY trip" }))
-        .await;
+    let found = client.call("notes_search", json!({ "query": "EARLY trip" })).await;
     assert_eq!(found["structuredContent"]["notes"][0]["id"], *id);
     client.call("notes_delete", json!({ "id": id })).await;
     let missing = client.call("notes_read", json!({ "id": id })).await;
@@ -146,25 +126,11 @@ async fn a_cancelled_event_leaves_a_free_slot() {
         "from": "2031-05-05T10:00:00Z", "to": "2031-05-05T13:00:00Z", "minutes": 30
     });
     let slots = client.call("calendar_free_slots", day.clone()).await;
-    assert_eq!(
-        slots["structuredContent"]["slots"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(slots["structuredContent"]["slots"].as_array().unwrap().len(), 2);
     let id = &created["structuredContent"]["id"];
-    client
-        .call("calendar_cancel_event", json!({ "id": id }))
-        .await;
+    client.call("calendar_cancel_event", json!({ "id": id })).await;
     let slots = client.call("calendar_free_slots", day).await;
-    assert_eq!(
-        slots["structuredContent"]["slots"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(slots["structuredContent"]["slots"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -177,15 +143,9 @@ async fn a_legacy_client_initializes_and_calls() {
     let hello = client.post("/mcp", &[], &initialize).await;
     assert_eq!(hello.message["result"]["protocolVersion"], "2025-11-25");
     let session = hello.session.unwrap();
-    let headers = [
-        ("Mcp-Session-Id", session.as_str()),
-        ("MCP-Protocol-Version", "2025-11-25"),
-    ];
+    let headers = [("Mcp-Session-Id", session.as_str()), ("MCP-Protocol-Version", "2025-11-25")];
     let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-    assert_eq!(
-        client.post("/mcp", &headers, &initialized).await.status,
-        202
-    );
+    assert_eq!(client.post("/mcp", &headers, &initialized).await.status, 202);
     let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
         "name": "notes_list", "arguments": { "tag": "release" }
     }});

@@ -1,0 +1,109 @@
+//! What is asked of the appender, and what it answers.
+
+use std::sync::Arc;
+
+use proctor_domain::{Event, Micros, Recorded, StreamId};
+
+use super::delivery::Delivered;
+use super::store::StoreError;
+
+/// An event that wants a place in the journal.
+pub struct Proposal {
+    /// What happened.
+    pub event: Event,
+    /// Its identifier.
+    pub event_id: Arc<str>,
+    /// Its payload's text.
+    pub payload: Box<str>,
+    /// Its metadata's text.
+    pub metadata: Box<str>,
+    /// What is sealed beside it.
+    pub sealed: Option<Vec<u8>>,
+    /// What else is written in the same transaction.
+    pub side_writes: Vec<SideWrite>,
+}
+
+/// A row outside the journal that is written in the transaction of an event.
+#[derive(Clone, Debug)]
+pub enum SideWrite {
+    /// A tool definition by its digest; the same again changes nothing.
+    Definition {
+        /// SHA-256 in hexadecimal.
+        digest: String,
+        /// The exact text.
+        json: Arc<str>,
+    },
+    /// A user's mapping and key. Fails when the user has one.
+    Subject(super::store::SubjectRow),
+    /// A session's key, wrapped.
+    SessionKey {
+        /// The session.
+        session: String,
+        /// The wrapped key.
+        wrapped: Vec<u8>,
+    },
+    /// A connection's sealed secret of one generation and kind.
+    ConnectionSecret {
+        /// The connection.
+        connection: String,
+        /// The generation of its settings.
+        generation: u32,
+        /// What is sealed.
+        sealed: Vec<u8>,
+    },
+}
+
+/// A decision on its way into the journal: it carries the state and the commands that it was made
+/// from, so that it can be made again under the appender's lock.
+pub trait Decision: Send {
+    /// The stream that it appends to.
+    fn stream(&self) -> &StreamId;
+
+    /// The sequence that it was decided from; `None` when it may stand at whatever head there is.
+    fn version(&self) -> u64;
+
+    /// The other streams that it rests on, each with the sequence that was seen.
+    fn grounds(&self) -> &[(StreamId, u64)];
+
+    /// Until when it holds, as far as time matters.
+    fn valid_until(&self) -> Option<Micros>;
+
+    /// What it wants to write. The appender takes it once it is written.
+    fn proposals(&mut self) -> &mut Vec<Proposal>;
+
+    /// Decides again, at `at`, after `newer` events of its own stream.
+    fn decide_again(&mut self, newer: &[Arc<Recorded>], at: Micros);
+
+    /// It stands in the journal, as these events.
+    fn committed(self: Box<Self>, delivered: Vec<Delivered>);
+
+    /// It was not written, because a stream that it rests on has moved.
+    fn stale(self: Box<Self>, stale: Stale);
+
+    /// It was not written.
+    fn failed(self: Box<Self>, error: AppendError);
+}
+
+/// Streams that have moved, each with the sequence of its last event.
+#[derive(Clone, Debug)]
+pub struct Stale(pub Vec<(StreamId, u64)>);
+
+/// Why something was not written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The store cannot be written to now.
+    #[error("failed to write to the journal: nothing was done; try again soon")]
+    Store(#[source] Arc<StoreError>),
+    /// A row of its transaction exists already.
+    #[error("failed to append to {stream}: a row that it brings exists already")]
+    SideWriteExists {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The journal went backwards or cannot be read; see the log.
+    #[error("the journal is halted: {0}")]
+    Halted(Arc<str>),
+    /// Proctor is stopping.
+    #[error("Proctor is shutting down: try again at another replica or soon")]
+    Stopping,
+}

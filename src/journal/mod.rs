@@ -1,0 +1,18 @@
+//! The append-only log of all events: one appender per process, one store behind it.
+//!
+//! **Invariants.** Positions have no gap, and commit order is position order. Nothing is delivered
+//! that is not durable. An append whose grounds have moved is never written. Only this room makes a
+//! [`Delivered`].
+
+mod append;
+mod appender;
+mod delivery;
+mod head;
+pub mod sqlite;
+mod store;
+
+pub use append::{AppendError, Decision, Proposal, SideWrite, Stale};
+pub use appender::{Journal, JournalConfig};
+pub use delivery::{Delivered, Listener};
+pub use head::{HEAD_AGE_MS_MAX, Head};
+pub use store::{Lease, Reader, Row, Store, StoreError, SubjectRow};

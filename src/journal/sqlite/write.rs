@@ -1,0 +1,180 @@
+//! The write side: one connection, owned by the appender's thread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
+use rusqlite::Connection;
+
+use super::{clock, connect, database, last, read_after, read_stream};
+use crate::journal::append::SideWrite;
+use crate::journal::store::{Row, Store, StoreError};
+use crate::vault::PurposeKeyRow;
+
+/// See [`super::open`].
+pub struct SqliteStore {
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl SqliteStore {
+    pub(super) fn new(path: PathBuf, connection: Connection) -> Self {
+        Self { path, connection: Some(connection) }
+    }
+
+    fn connection(&mut self) -> Result<&Connection, StoreError> {
+        if self.connection.is_none() {
+            self.connection = Some(connect(&self.path)?);
+        }
+        self.connection.as_ref().ok_or(StoreError::Database {
+            doing: "open the journal",
+            reason: "the connection was closed".into(),
+        })
+    }
+
+    fn execute(
+        &mut self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<(), StoreError> {
+        let failed = |error| database(doing, error);
+        self.connection()?.prepare_cached(sql).map_err(failed)?.execute(parameters).map(drop).map_err(failed)
+    }
+}
+
+impl Store for SqliteStore {
+    async fn begin(&mut self) -> Result<(Position, Micros), StoreError> {
+        self.execute("take the append lock", "BEGIN IMMEDIATE", ())?;
+        let (position, recorded_at) =
+            last(self.connection()?).map_err(|error| database("read the journal's head", error))?;
+        Ok((position, clock().max(recorded_at)))
+    }
+
+    async fn head(&mut self) -> Result<Position, StoreError> {
+        last(self.connection()?)
+            .map(|(position, _)| position)
+            .map_err(|error| database("read the journal's head", error))
+    }
+
+    async fn read(&mut self, after: Position, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        read_after(self.connection()?, after, limit)
+    }
+
+    async fn sequence(&mut self, stream: &StreamId) -> Result<u64, StoreError> {
+        let failed = |error| database("read a stream's head", error);
+        self.connection()?
+            .prepare_cached(
+                "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2",
+            )
+            .map_err(failed)?
+            .query_row((stream.kind, &*stream.id), |row| row.get::<_, i64>(0))
+            .map(i64::cast_unsigned)
+            .map_err(failed)
+    }
+
+    async fn stream(&mut self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        read_stream(self.connection()?, stream, after)
+    }
+
+    async fn insert(&mut self, row: &Row<'_>) -> Result<(), StoreError> {
+        let position = row.position.0.cast_signed();
+        self.execute(
+            "append an event",
+            "INSERT INTO events (position, recorded_at, event_id, aggregate_type, aggregate_id, sequence, \
+             event_type, event_version, payload, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            (
+                position,
+                row.recorded_at.0,
+                row.event_id,
+                row.stream.kind,
+                &*row.stream.id,
+                row.sequence.cast_signed(),
+                row.event_type,
+                row.event_version,
+                row.payload,
+                row.metadata,
+            ),
+        )?;
+        if let Some(sealed) = row.sealed {
+            let sql = "INSERT INTO payloads (position, sealed) VALUES (?1, ?2)";
+            self.execute("append what is sealed", sql, (position, sealed))?;
+        }
+        Ok(())
+    }
+
+    async fn side_write(&mut self, write: &SideWrite) -> Result<(), StoreError> {
+        match write {
+            SideWrite::Definition { digest, json } => self.execute(
+                "keep a tool definition",
+                "INSERT INTO definitions (digest, json) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                (digest, &**json),
+            ),
+            SideWrite::Subject(row) => self.execute(
+                "keep a user's reference",
+                "INSERT INTO subjects (subject, user_index, user_sealed, wrapped_key) VALUES (?1, ?2, ?3, ?4)",
+                (&row.subject, &row.user_index, &row.user_sealed, &row.wrapped_key),
+            ),
+            SideWrite::SessionKey { session, wrapped } => self.execute(
+                "keep a session's key",
+                "INSERT INTO session_keys (session, wrapped) VALUES (?1, ?2)",
+                (session, wrapped),
+            ),
+            SideWrite::ConnectionSecret { connection, generation, sealed } => self.execute(
+                "keep a connection's secret",
+                "INSERT INTO connection_secrets (connection, generation, sealed) VALUES (?1, ?2, ?3)",
+                (connection, generation, sealed),
+            ),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute("commit to the journal", "COMMIT", ())
+    }
+
+    async fn rollback(&mut self) {
+        // Should it fail, the connection is not to be trusted: closing it rolls back for certain.
+        if self.execute("roll back", "ROLLBACK", ()).is_err() {
+            self.connection = None;
+        }
+    }
+
+    async fn reopen(&mut self) -> Result<(), StoreError> {
+        self.connection = None;
+        self.connection().map(drop)
+    }
+
+    async fn renew_lease(
+        &mut self,
+        replica: &ReplicaId,
+        lasts_ms: u64,
+        confirmed: Position,
+        reads: u32,
+    ) -> Result<(), StoreError> {
+        let lasts_us = i64::try_from(lasts_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        self.execute(
+            "renew the lease",
+            "INSERT INTO leases (replica, ends_at, confirmed, reads) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (replica) DO UPDATE SET ends_at = ?2, confirmed = ?3, reads = ?4",
+            (replica.as_str(), clock().0.saturating_add(lasts_us), confirmed.0.cast_signed(), reads),
+        )
+    }
+
+    async fn end_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
+        self.execute("end a lease", "DELETE FROM leases WHERE replica = ?1", (replica.as_str(),))
+    }
+
+    async fn add_purpose_keys(&mut self, keys: &[PurposeKeyRow]) -> Result<(), StoreError> {
+        self.begin().await?;
+        for key in keys {
+            // Only where the purpose has no key at all: two processes that start together agree.
+            self.execute(
+                "keep a purpose key",
+                "INSERT INTO purpose_keys (purpose, kid, sealed, created_at)
+                 SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM purpose_keys WHERE purpose = ?1)",
+                (&key.purpose, &key.kid, &key.sealed, key.created_at_us),
+            )?;
+        }
+        self.commit().await
+    }
+}

@@ -1,0 +1,195 @@
+//! What a database must offer to hold the journal.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
+
+use super::append::SideWrite;
+
+/// The database failed, or holds what this program cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database answered with an error.
+    #[error("failed to {doing}: {reason}")]
+    Database {
+        /// What was attempted.
+        doing: &'static str,
+        /// What the database said.
+        reason: String,
+    },
+    /// A row exists already.
+    #[error("failed to {doing}: it exists already")]
+    Exists {
+        /// What was attempted.
+        doing: &'static str,
+    },
+    /// An event that this program cannot read.
+    #[error("failed to read the event at position {position}")]
+    Unreadable {
+        /// Where it stands.
+        position: Position,
+        /// Why.
+        #[source]
+        source: proctor_domain::UnreadableEvent,
+    },
+}
+
+/// One event as it is written.
+pub struct Row<'a> {
+    /// Its place in the journal.
+    pub position: Position,
+    /// When, by the database's clock.
+    pub recorded_at: Micros,
+    /// The stream.
+    pub stream: &'a StreamId,
+    /// Its place in the stream.
+    pub sequence: u64,
+    /// Its identifier.
+    pub event_id: &'a str,
+    /// Its type.
+    pub event_type: &'static str,
+    /// The version of its form.
+    pub event_version: &'static str,
+    /// Its payload's text.
+    pub payload: &'a str,
+    /// Its metadata's text.
+    pub metadata: &'a str,
+    /// What is sealed beside it.
+    pub sealed: Option<&'a [u8]>,
+}
+
+/// A replica's word that it is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Which replica.
+    pub replica: ReplicaId,
+    /// When it ends unless renewed, by the database's clock.
+    pub ends_at: Micros,
+    /// How far it has confirmed the journal.
+    pub confirmed: Position,
+    /// The newest event form that it can read.
+    pub reads: u32,
+}
+
+/// A user's mapping and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectRow {
+    /// The reference.
+    pub subject: String,
+    /// Keyed blind index of the user's own identifier.
+    pub user_index: Vec<u8>,
+    /// The user's own identifier, sealed under the subject's key.
+    pub user_sealed: Vec<u8>,
+    /// The subject's key, wrapped by the master key.
+    pub wrapped_key: Vec<u8>,
+}
+
+/// The write side, owned by the appender's thread. Between `begin` and `commit` or `rollback` it
+/// holds the one append lock of the journal.
+pub trait Store: Send + 'static {
+    /// Takes the append lock. Answers the journal's last position and the database's time.
+    fn begin(&mut self) -> impl Future<Output = Result<(Position, Micros), StoreError>>;
+
+    /// The journal's last position, without the lock.
+    fn head(&mut self) -> impl Future<Output = Result<Position, StoreError>>;
+
+    /// Events after a position, in order, at most `limit`.
+    fn read(
+        &mut self,
+        after: Position,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
+
+    /// The sequence of a stream's last event, 0 when it has none.
+    fn sequence(&mut self, stream: &StreamId) -> impl Future<Output = Result<u64, StoreError>>;
+
+    /// A stream's events after a sequence.
+    fn stream(
+        &mut self,
+        stream: &StreamId,
+        after: u64,
+    ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
+
+    /// Writes one event.
+    fn insert(&mut self, row: &Row<'_>) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Writes a row outside the journal.
+    fn side_write(&mut self, write: &SideWrite) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Makes everything since `begin` durable and gives the lock back.
+    fn commit(&mut self) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Forgets everything since `begin` and gives the lock back.
+    fn rollback(&mut self) -> impl Future<Output = ()>;
+
+    /// Lets go of the connection, about which nothing may be assumed after a failed commit, and
+    /// makes a new one.
+    fn reopen(&mut self) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Writes this replica's lease, which then lasts `lasts_ms` by the database's clock.
+    fn renew_lease(
+        &mut self,
+        replica: &ReplicaId,
+        lasts_ms: u64,
+        confirmed: Position,
+        reads: u32,
+    ) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Removes a lease.
+    fn end_lease(&mut self, replica: &ReplicaId) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Inserts purpose keys that are not there yet, under the append lock, and answers all.
+    fn add_purpose_keys(
+        &mut self,
+        keys: &[crate::vault::PurposeKeyRow],
+    ) -> impl Future<Output = Result<(), StoreError>>;
+}
+
+/// The read side, shared by everybody.
+#[async_trait]
+pub trait Reader: Send + Sync {
+    /// The journal's last position.
+    async fn head(&self) -> Result<Position, StoreError>;
+
+    /// The database's time.
+    async fn now(&self) -> Result<Micros, StoreError>;
+
+    /// Events after a position, in order, at most `limit`.
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError>;
+
+    /// A stream's events after a sequence.
+    async fn stream(&self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError>;
+
+    /// The identifiers of all streams of one kind.
+    async fn stream_ids(&self, kind: &'static str) -> Result<Vec<String>, StoreError>;
+
+    /// What is sealed beside the event at a position.
+    async fn sealed(&self, position: Position) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A tool definition's exact text.
+    async fn definition(&self, digest: &str) -> Result<Option<String>, StoreError>;
+
+    /// A user's row, by the blind index of the user's own identifier.
+    async fn subject_by_index(&self, user_index: &[u8]) -> Result<Option<SubjectRow>, StoreError>;
+
+    /// A user's row, by the reference.
+    async fn subject(&self, subject: &str) -> Result<Option<SubjectRow>, StoreError>;
+
+    /// A session's wrapped key.
+    async fn session_key(&self, session: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A connection's sealed secret.
+    async fn connection_secret(
+        &self,
+        connection: &str,
+        generation: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Every purpose key.
+    async fn purpose_keys(&self) -> Result<Vec<crate::vault::PurposeKeyRow>, StoreError>;
+
+    /// Every lease.
+    async fn leases(&self) -> Result<Vec<Lease>, StoreError>;
+}
