@@ -74,6 +74,9 @@ pub enum ApiKeyError {
     /// It was revoked; a revoked key does not come back.
     #[error("this API key was revoked and cannot be created again: choose another key")]
     Revoked,
+    /// It was created otherwise.
+    #[error("this API key exists with another name, role or end: choose another key")]
+    Exists,
 }
 
 /// See the module.
@@ -109,13 +112,16 @@ impl Decider for ApiKey {
     fn decide(&self, command: &ApiKeyCommand) -> Result<Vec<ApiKeyEvent>, ApiKeyError> {
         match command {
             ApiKeyCommand::Create { .. } if self.revoked => Err(ApiKeyError::Revoked),
-            ApiKeyCommand::Create { .. } if self.grant.is_some() => Ok(Vec::new()),
-            ApiKeyCommand::Create { by, name, role, expires_at } => Ok(vec![ApiKeyEvent::ApiKeyCreated {
-                by: by.clone(),
-                name: name.clone(),
-                role: *role,
-                expires_at: *expires_at,
-            }]),
+            ApiKeyCommand::Create { by, name, role, expires_at } => match &self.grant {
+                None => Ok(vec![ApiKeyEvent::ApiKeyCreated {
+                    by: by.clone(),
+                    name: name.clone(),
+                    role: *role,
+                    expires_at: *expires_at,
+                }]),
+                Some((n, r, end)) if (n, r, end) == (name, role, expires_at) => Ok(Vec::new()),
+                Some(_) => Err(ApiKeyError::Exists),
+            },
             ApiKeyCommand::Revoke { .. } if self.grant.is_none() => Err(ApiKeyError::Unknown),
             ApiKeyCommand::Revoke { .. } if self.revoked => Ok(Vec::new()),
             ApiKeyCommand::Revoke { by, reason } => {

@@ -278,47 +278,47 @@ impl Decider for Connection {
         use ConnectionCommand as Command;
         match (self.status, command) {
             (Status::Unknown, Command::Register { by, settings }) => {
-                return Ok(vec![ConnectionEvent::ConnectionRegistered {
+                Ok(vec![ConnectionEvent::ConnectionRegistered {
                     by: by.clone(),
                     settings: settings.clone(),
                     generation: 1,
-                }]);
+                }])
             }
-            (Status::Registered, Command::Register { .. }) => return Err(ConnectionError::Exists),
-            (Status::Unknown, _) => return Err(ConnectionError::Unknown),
-            (Status::Retired, Command::Retire { .. }) => return Ok(Vec::new()),
-            (Status::Retired, _) => return Err(ConnectionError::Retired),
-            (Status::Registered, _) => {}
-        }
-        Ok(match command {
-            Command::Register { .. } => Vec::new(),
-            Command::Reconfigure { settings, new_secrets: false, .. }
+            (Status::Registered, Command::Register { .. }) => Err(ConnectionError::Exists),
+            (Status::Unknown, _) => Err(ConnectionError::Unknown),
+            (Status::Retired, Command::Retire { .. }) => Ok(Vec::new()),
+            (Status::Retired, _) => Err(ConnectionError::Retired),
+            (Status::Registered, Command::Reconfigure { settings, new_secrets: false, .. })
                 if self.settings.as_deref() == Some(settings) =>
             {
-                Vec::new()
+                Ok(Vec::new())
             }
-            Command::Reconfigure { by, settings, .. } => vec![ConnectionEvent::ConnectionReconfigured {
-                by: by.clone(),
-                settings: settings.clone(),
-                generation: self.generation + 1,
-            }],
-            Command::RefreshCatalog { generation, .. } if *generation != self.generation => {
-                return Err(ConnectionError::Reconfigured);
+            (Status::Registered, Command::Reconfigure { by, settings, .. }) => {
+                Ok(vec![ConnectionEvent::ConnectionReconfigured {
+                    by: by.clone(),
+                    settings: settings.clone(),
+                    generation: self.generation + 1,
+                }])
+            }
+            (Status::Registered, Command::RefreshCatalog { generation, .. })
+                if *generation != self.generation =>
+            {
+                Err(ConnectionError::Reconfigured)
             }
             // Recorded even when nothing changed: an administrator vouched for it again.
-            Command::RefreshCatalog { by, catalog, .. } => {
-                vec![ConnectionEvent::CatalogRefreshed { by: by.clone(), catalog: catalog.clone() }]
+            (Status::Registered, Command::RefreshCatalog { by, catalog, .. }) => {
+                Ok(vec![ConnectionEvent::CatalogRefreshed { by: by.clone(), catalog: catalog.clone() }])
             }
-            Command::RecordTest { by, failure } => {
-                vec![ConnectionEvent::ConnectionTested { by: by.clone(), failure: failure.clone() }]
+            (Status::Registered, Command::RecordTest { by, failure }) => {
+                Ok(vec![ConnectionEvent::ConnectionTested { by: by.clone(), failure: failure.clone() }])
             }
-            Command::CutSessions { by, reason } => {
-                vec![ConnectionEvent::ConnectionSessionsCut { by: by.clone(), reason: reason.clone() }]
+            (Status::Registered, Command::CutSessions { by, reason }) => {
+                Ok(vec![ConnectionEvent::ConnectionSessionsCut { by: by.clone(), reason: reason.clone() }])
             }
-            Command::Retire { by, reason } => {
-                vec![ConnectionEvent::ConnectionRetired { by: by.clone(), reason: reason.clone() }]
+            (Status::Registered, Command::Retire { by, reason }) => {
+                Ok(vec![ConnectionEvent::ConnectionRetired { by: by.clone(), reason: reason.clone() }])
             }
-        })
+        }
     }
 
     fn evolve(&mut self, event: &ConnectionEvent, place: Place) {

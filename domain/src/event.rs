@@ -1,7 +1,6 @@
 //! Any event of any aggregate.
 
-use cqrs_es::Aggregate;
-use serde::de::DeserializeOwned;
+use cqrs_es::{Aggregate, DomainEvent};
 
 use crate::api_key::{ApiKey, ApiKeyEvent};
 use crate::connection::{Connection, ConnectionEvent};
@@ -136,7 +135,7 @@ events!(
     Watch(WatchEvent),
 );
 
-fn parse<E: DeserializeOwned>(
+fn parse<E: DomainEvent>(
     kind: &'static str,
     forms: &[(&str, &str)],
     event_type: &str,
@@ -150,9 +149,12 @@ fn parse<E: DeserializeOwned>(
             version: version.to_owned(),
         });
     }
-    serde_json::from_str(payload).map_err(|source| UnreadableEvent::Payload {
-        kind,
-        event_type: event_type.to_owned(),
-        source,
-    })
+    let unreadable = |source| UnreadableEvent::Payload { kind, event_type: event_type.to_owned(), source };
+    let event: E = serde_json::from_str(payload).map_err(unreadable)?;
+    // The leaf is taken over the event's own type: a row that says another is not what was signed.
+    if event.event_type() != event_type {
+        let inside = format_args!("it holds an event of type {}", event.event_type());
+        return Err(unreadable(serde::de::Error::custom(inside)));
+    }
+    Ok(event)
 }

@@ -111,28 +111,24 @@ aggregate!(Subject, "subject", SubjectCommand, SubjectEvent, SubjectError);
 
 impl Decider for Subject {
     fn decide(&self, command: &SubjectCommand) -> Result<Vec<SubjectEvent>, SubjectError> {
-        if let SubjectCommand::Register { by } = command {
-            return Ok(if self.registered {
-                Vec::new()
-            } else {
-                vec![SubjectEvent::SubjectRegistered { by: by.clone() }]
-            });
-        }
-        if !self.registered {
-            return Err(SubjectError::Unknown);
-        }
-        Ok(match command {
-            SubjectCommand::Register { .. } => Vec::new(),
-            SubjectCommand::CutSessions { by, reason } => {
-                vec![SubjectEvent::SubjectSessionsCut { by: by.clone(), reason: reason.clone() }]
+        match (self.registered, command) {
+            (false, SubjectCommand::Register { by }) => {
+                Ok(vec![SubjectEvent::SubjectRegistered { by: by.clone() }])
             }
-            SubjectCommand::Block { .. } if self.blocked => Vec::new(),
-            SubjectCommand::Block { by, reason } => {
-                vec![SubjectEvent::SubjectBlocked { by: by.clone(), reason: reason.clone() }]
+            (true, SubjectCommand::Register { .. }) => Ok(Vec::new()),
+            (false, _) => Err(SubjectError::Unknown),
+            (true, SubjectCommand::CutSessions { by, reason }) => {
+                Ok(vec![SubjectEvent::SubjectSessionsCut { by: by.clone(), reason: reason.clone() }])
             }
-            SubjectCommand::Unblock { .. } if !self.blocked => Vec::new(),
-            SubjectCommand::Unblock { by } => vec![SubjectEvent::SubjectUnblocked { by: by.clone() }],
-        })
+            (true, SubjectCommand::Block { .. }) if self.blocked => Ok(Vec::new()),
+            (true, SubjectCommand::Block { by, reason }) => {
+                Ok(vec![SubjectEvent::SubjectBlocked { by: by.clone(), reason: reason.clone() }])
+            }
+            (true, SubjectCommand::Unblock { .. }) if !self.blocked => Ok(Vec::new()),
+            (true, SubjectCommand::Unblock { by }) => {
+                Ok(vec![SubjectEvent::SubjectUnblocked { by: by.clone() }])
+            }
+        }
     }
 
     fn evolve(&mut self, event: &SubjectEvent, place: Place) {

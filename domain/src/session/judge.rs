@@ -1,13 +1,16 @@
 //! May this call leave? The one function that says so, live and in a what-if.
 
 use super::{Access, CallGrounds, CallRequest, Refusal, Route, Session, Terms};
-use crate::virtual_server::TOOL_NAME_BYTES_MAX;
 use crate::{Micros, Position};
+
+/// Longest name of a refused tool in the journal, in characters.
+const REFUSED_TOOL_CHARS_MAX: usize = 128;
 
 type Judgement = Result<Route, (Refusal, Option<Route>)>;
 
 impl Session {
-    /// Whether the session as a whole has ended at this time, and why.
+    /// Whether the session as a whole has ended at this time, and why. Having used up its calls is
+    /// not among the reasons: those that were admitted may go on.
     #[must_use]
     pub fn ended(&self, terms: &Terms, at: Micros, grounds: &CallGrounds) -> Option<Refusal> {
         let cut = |cut_at: Option<Position>| cut_at.is_some_and(|cut| self.opened_at <= cut);
@@ -51,14 +54,16 @@ impl Session {
         else {
             return Err((Refusal::NotInScope, None));
         };
-        let Some(connection) = grounds.connection.as_deref().filter(|c| c.is_usable()) else {
+        let Some(connection) = grounds.connection.as_deref() else {
             return Err((Refusal::ConnectionRetired, None));
         };
         let catalog = connection.catalog();
         let Some((catalog, tool)) =
             catalog.and_then(|catalog| Some((catalog, catalog.tools.get(&exposed.tool)?)))
         else {
-            return Err((Refusal::NotInCatalog, None));
+            let reason =
+                if connection.is_usable() { Refusal::NotInCatalog } else { Refusal::ConnectionRetired };
+            return Err((reason, None));
         };
         let route = Route {
             version: grounds.server.revision(),
@@ -68,7 +73,9 @@ impl Session {
             catalog: catalog.digest.clone(),
             generation: connection.generation(),
         };
-        if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) {
+        if !connection.is_usable() {
+            Err((Refusal::ConnectionRetired, Some(route)))
+        } else if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) {
             Err((Refusal::ConnectionCut, Some(route)))
         } else if terms.access == Access::ReadOnly && !tool.read_only {
             Err((Refusal::NotReadOnly, Some(route)))
@@ -82,5 +89,5 @@ impl Session {
 
 /// A name that came from outside, as it may stand in the journal: escaped and bounded.
 pub(super) fn tool_for_the_record(name: &str) -> String {
-    name.escape_debug().take(TOOL_NAME_BYTES_MAX).collect()
+    name.escape_debug().take(REFUSED_TOOL_CHARS_MAX).collect()
 }

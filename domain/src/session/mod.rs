@@ -1,7 +1,8 @@
 //! One agent run of one subject on one virtual server.
 //!
 //! **Invariants.** A call has at most one admission, and an admitted call ends once, except that one
-//! given up as abandoned may still end late. After `SessionRevoked` nothing is admitted.
+//! given up as abandoned may still end late. After `SessionRevoked` nothing is admitted. Whatever an
+//! agent asks for, a minute of refusals adds a bounded number of events.
 
 mod command;
 mod event;
@@ -26,8 +27,9 @@ pub const TTL_SECONDS_MAX: u32 = 86_400;
 pub const TTL_SECONDS_DEFAULT: u32 = 3_600;
 /// Admitted calls after which a session ends when nothing is said.
 pub const CALLS_MAX_DEFAULT: u32 = 10_000;
-/// Refusals remembered for coalescing; the oldest is forgotten first.
-const REFUSALS_REMEMBERED_MAX: usize = 64;
+/// Refusals of different tools or reasons that one minute records one by one. More only add up, per
+/// reason: otherwise an agent that makes up tool names would make the stream as long as it likes.
+pub const REFUSALS_PER_MINUTE_MAX: usize = 64;
 
 /// Nonsense asked of a [`Session`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +53,7 @@ pub enum SessionError {
     #[error("the user has no reference here yet")]
     UnknownSubject,
     /// A narrower list that names a tool which is not there.
-    #[error("virtual server \"{server}\" has no tool \"{}\"; it has: {}", .tool.escape_debug(), .known.join(", "))]
+    #[error("virtual server \"{server}\" has no tool \"{}\"; it has: {}", .tool.escape_debug(), listed(.known))]
     UnknownTool {
         /// The virtual server.
         server: Name,
@@ -63,9 +65,12 @@ pub enum SessionError {
     /// A life that is too short or too long.
     #[error("ttl_seconds is {0}: choose {TTL_SECONDS_MIN} to {TTL_SECONDS_MAX}")]
     Ttl(u32),
-    /// An outcome of a call that was never admitted.
-    #[error("no call {0} was admitted in this session")]
+    /// An outcome of a call that is not open.
+    #[error("no call {0} is open in this session: it was never admitted, or it has ended")]
     UnknownCall(CallId),
+    /// A second admission of a call that is open.
+    #[error("a call {0} is open in this session already: give each call an identifier of its own")]
+    CallExists(CallId),
 }
 
 /// An admitted call that has not ended.
@@ -75,12 +80,22 @@ pub struct InFlight {
     pub replica: ReplicaId,
     /// The agent's name for its request.
     pub request: Option<String>,
+    /// Whether the agent asked to cancel it.
+    pub cancel_requested: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Refused {
-    minute: i64,
+    tool: String,
+    reason: Refusal,
     call: CallId,
+}
+
+/// The refusals recorded in one minute, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Refusals {
+    minute: i64,
+    recorded: Vec<Refused>,
 }
 
 /// See the module.
@@ -93,7 +108,7 @@ pub struct Session {
     calls_admitted: u32,
     in_flight: BTreeMap<CallId, InFlight>,
     abandoned: BTreeSet<CallId>,
-    refusals: Vec<(String, Refusal, Refused)>,
+    refusals: Refusals,
     manifest_served: Option<(String, i64)>,
 }
 
@@ -128,13 +143,21 @@ impl Session {
         &self.in_flight
     }
 
-    /// The refused call of the same minute that already stands for this tool and reason.
+    /// The refused call of the same minute that already stands for this tool, as the agent named
+    /// it, and this reason; beyond [`REFUSALS_PER_MINUTE_MAX`] for this reason alone.
     #[must_use]
     pub fn refused_before(&self, tool: &str, reason: Refusal, at: Micros) -> Option<&CallId> {
-        self.refusals
-            .iter()
-            .find(|(t, r, refused)| t == tool && *r == reason && refused.minute == at.minute())
-            .map(|(.., refused)| &refused.call)
+        if self.refusals.minute != at.minute() {
+            return None;
+        }
+        let recorded = &self.refusals.recorded;
+        let tool = judge::tool_for_the_record(tool);
+        let same = recorded.iter().find(|refused| refused.reason == reason && refused.tool == tool);
+        let alike = || {
+            let full = recorded.len() >= REFUSALS_PER_MINUTE_MAX;
+            recorded.iter().find(|refused| full && refused.reason == reason)
+        };
+        same.or_else(alike).map(|refused| &refused.call)
     }
 
     fn open(
@@ -190,8 +213,11 @@ impl Session {
         at: Micros,
         request: &CallRequest,
         grounds: &CallGrounds,
-    ) -> Vec<SessionEvent> {
-        match self.judge(terms, at, request, grounds) {
+    ) -> Result<Vec<SessionEvent>, SessionError> {
+        if self.is_open(&request.call) {
+            return Err(SessionError::CallExists(request.call.clone()));
+        }
+        Ok(match self.judge(terms, at, request, grounds) {
             Ok(route) => vec![SessionEvent::ToolCallAdmitted {
                 call: request.call.clone(),
                 tool: request.tool.clone(),
@@ -202,14 +228,11 @@ impl Session {
                 trace: request.trace.clone(),
                 arguments_bytes: request.arguments_bytes,
             }],
+            Err((reason, _)) if self.refused_before(&request.tool, reason, at).is_some() => Vec::new(),
             Err((reason, route)) => {
-                let tool = judge::tool_for_the_record(&request.tool);
-                if self.refused_before(&tool, reason, at).is_some() {
-                    return Vec::new();
-                }
                 vec![SessionEvent::ToolCallRefused {
                     call: request.call.clone(),
-                    tool,
+                    tool: judge::tool_for_the_record(&request.tool),
                     reason,
                     route,
                     client: request.client.clone(),
@@ -217,8 +240,25 @@ impl Session {
                     arguments_bytes: request.arguments_bytes,
                 }]
             }
-        }
+        })
     }
+
+    fn calls_where(
+        &self,
+        wanted: impl Fn(&InFlight) -> bool,
+        event: impl Fn(CallId) -> SessionEvent,
+    ) -> Vec<SessionEvent> {
+        self.in_flight.iter().filter(|(_, call)| wanted(call)).map(|(call, _)| event(call.clone())).collect()
+    }
+
+    /// Whether an outcome of this call can still come.
+    fn is_open(&self, call: &CallId) -> bool {
+        self.in_flight.contains_key(call) || self.abandoned.contains(call)
+    }
+}
+
+fn listed(tools: &[String]) -> String {
+    if tools.is_empty() { "none".to_owned() } else { tools.join(", ") }
 }
 
 aggregate!(Session, "session", SessionCommand, SessionEvent, SessionError);
@@ -226,60 +266,55 @@ aggregate!(Session, "session", SessionCommand, SessionEvent, SessionError);
 impl Decider for Session {
     fn decide(&self, command: &SessionCommand) -> Result<Vec<SessionEvent>, SessionError> {
         use SessionCommand as Command;
-        if let Command::Open { at, opening, grounds } = command {
-            return self.open(*at, opening, grounds);
-        }
-        let terms = self.terms.as_deref().ok_or(SessionError::Unknown)?;
-        Ok(match command {
-            Command::Open { .. } => Vec::new(),
-            Command::RequestToolCall { at, request, grounds } => self.request(terms, *at, request, grounds),
-            Command::RecordRefusedAgain { call, times } => {
-                vec![SessionEvent::ToolCallRefusedAgain { call: call.clone(), times: *times }]
+        match (self.terms.as_deref(), command) {
+            (_, Command::Open { at, opening, grounds }) => self.open(*at, opening, grounds),
+            (None, _) => Err(SessionError::Unknown),
+            (Some(terms), Command::RequestToolCall { at, request, grounds }) => {
+                self.request(terms, *at, request, grounds)
             }
-            Command::RecordManifest { at, manifest, times: 1, .. }
+            (Some(_), Command::RecordRefusedAgain { call, times }) => {
+                Ok(vec![SessionEvent::ToolCallRefusedAgain { call: call.clone(), times: *times }])
+            }
+            (Some(_), Command::RecordManifest { at, manifest, times: 1, .. })
                 if self.manifest_served.as_ref() == Some(&(manifest.clone(), at.minute())) =>
             {
-                Vec::new()
+                Ok(Vec::new())
             }
-            Command::RecordManifest { manifest, version, tools, client, times, .. } => {
-                vec![SessionEvent::ManifestServed {
+            (Some(_), Command::RecordManifest { manifest, version, tools, client, times, .. }) => {
+                Ok(vec![SessionEvent::ManifestServed {
                     manifest: manifest.clone(),
                     version: *version,
                     tools: *tools,
                     client: client.clone(),
                     times: *times,
-                }]
+                }])
             }
-            Command::RequestCancel { request } => self
-                .in_flight
-                .iter()
-                .filter(|(_, call)| call.request.as_ref() == Some(request))
-                .map(|(call, _)| SessionEvent::ToolCallCancelRequested { call: call.clone() })
-                .collect(),
-            Command::RecordOutcome { call, outcome, duration_us, result_bytes } => {
-                let late = self.abandoned.contains(call);
-                if !late && !self.in_flight.contains_key(call) {
-                    return Err(SessionError::UnknownCall(call.clone()));
-                }
-                vec![SessionEvent::ToolCallEnded {
+            (Some(_), Command::RequestCancel { request }) => {
+                let asked =
+                    |call: &InFlight| call.request.as_ref() == Some(request) && !call.cancel_requested;
+                Ok(self.calls_where(asked, |call| SessionEvent::ToolCallCancelRequested { call }))
+            }
+            (Some(_), Command::RecordOutcome { call, .. }) if !self.is_open(call) => {
+                Err(SessionError::UnknownCall(call.clone()))
+            }
+            (Some(_), Command::RecordOutcome { call, outcome, duration_us, result_bytes }) => {
+                Ok(vec![SessionEvent::ToolCallEnded {
                     call: call.clone(),
                     outcome: outcome.clone(),
                     duration_us: *duration_us,
                     result_bytes: *result_bytes,
-                    late,
-                }]
+                    late: self.abandoned.contains(call),
+                }])
             }
-            Command::AbandonCalls { replica } => self
-                .in_flight
-                .iter()
-                .filter(|(_, call)| call.replica == *replica)
-                .map(|(call, _)| SessionEvent::ToolCallAbandoned { call: call.clone() })
-                .collect(),
-            Command::Revoke { .. } if self.revoked => Vec::new(),
-            Command::Revoke { by, reason } => {
-                vec![SessionEvent::SessionRevoked { by: by.clone(), reason: reason.clone() }]
+            (Some(_), Command::AbandonCalls { replica }) => {
+                let theirs = |call: &InFlight| call.replica == *replica;
+                Ok(self.calls_where(theirs, |call| SessionEvent::ToolCallAbandoned { call }))
             }
-        })
+            (Some(_), Command::Revoke { .. }) if self.revoked => Ok(Vec::new()),
+            (Some(_), Command::Revoke { by, reason }) => {
+                Ok(vec![SessionEvent::SessionRevoked { by: by.clone(), reason: reason.clone() }])
+            }
+        }
     }
 
     fn evolve(&mut self, event: &SessionEvent, place: Place) {
@@ -294,18 +329,27 @@ impl Decider for Session {
             }
             SessionEvent::ToolCallAdmitted { call, replica, request, .. } => {
                 self.calls_admitted += 1;
-                let in_flight = InFlight { replica: replica.clone(), request: request.clone() };
+                let in_flight =
+                    InFlight { replica: replica.clone(), request: request.clone(), cancel_requested: false };
                 self.in_flight.insert(call.clone(), in_flight);
             }
             SessionEvent::ToolCallRefused { call, tool, reason, .. } => {
-                self.refusals.retain(|(t, r, _)| t != tool || r != reason);
-                if self.refusals.len() == REFUSALS_REMEMBERED_MAX {
-                    self.refusals.remove(0);
+                let minute = place.recorded_at.minute();
+                if self.refusals.minute != minute {
+                    self.refusals = Refusals { minute, recorded: Vec::new() };
                 }
-                let refused = Refused { minute: place.recorded_at.minute(), call: call.clone() };
-                self.refusals.push((tool.clone(), *reason, refused));
+                self.refusals.recorded.push(Refused {
+                    tool: tool.clone(),
+                    reason: *reason,
+                    call: call.clone(),
+                });
             }
-            SessionEvent::ToolCallRefusedAgain { .. } | SessionEvent::ToolCallCancelRequested { .. } => {}
+            SessionEvent::ToolCallRefusedAgain { .. } => {}
+            SessionEvent::ToolCallCancelRequested { call } => {
+                if let Some(call) = self.in_flight.get_mut(call) {
+                    call.cancel_requested = true;
+                }
+            }
             SessionEvent::ToolCallEnded { call, .. } => {
                 self.in_flight.remove(call);
                 self.abandoned.remove(call);

@@ -244,37 +244,35 @@ impl Decider for VirtualServer {
         match (self.status, command) {
             (Status::Unknown, Command::Define { by, definition, connections }) => {
                 Self::check(definition, connections)?;
-                return Ok(vec![VirtualServerEvent::VirtualServerDefined {
+                Ok(vec![VirtualServerEvent::VirtualServerDefined {
                     by: by.clone(),
                     definition: definition.clone(),
-                }]);
+                }])
             }
-            (Status::Defined, Command::Define { .. }) => return Err(VirtualServerError::Exists),
-            (Status::Unknown, _) => return Err(VirtualServerError::Unknown),
-            (Status::Retired, Command::Retire { .. }) => return Ok(Vec::new()),
-            (Status::Retired, _) => return Err(VirtualServerError::Retired),
-            (Status::Defined, _) => {}
-        }
-        Ok(match command {
-            Command::Define { .. } => Vec::new(),
-            Command::Revise { by, definition, connections } => {
+            (Status::Defined, Command::Define { .. }) => Err(VirtualServerError::Exists),
+            (Status::Unknown, _) => Err(VirtualServerError::Unknown),
+            (Status::Retired, Command::Retire { .. }) => Ok(Vec::new()),
+            (Status::Retired, _) => Err(VirtualServerError::Retired),
+            (Status::Defined, Command::Revise { by, definition, connections }) => {
                 Self::check(definition, connections)?;
                 if *definition == *self.definition {
-                    Vec::new()
-                } else {
-                    vec![VirtualServerEvent::VirtualServerRevised {
-                        by: by.clone(),
-                        definition: definition.clone(),
-                    }]
+                    return Ok(Vec::new());
                 }
+                Ok(vec![VirtualServerEvent::VirtualServerRevised {
+                    by: by.clone(),
+                    definition: definition.clone(),
+                }])
             }
-            Command::CutSessions { by, reason } => {
-                vec![VirtualServerEvent::VirtualServerSessionsCut { by: by.clone(), reason: reason.clone() }]
+            (Status::Defined, Command::CutSessions { by, reason }) => {
+                Ok(vec![VirtualServerEvent::VirtualServerSessionsCut {
+                    by: by.clone(),
+                    reason: reason.clone(),
+                }])
             }
-            Command::Retire { by, reason } => {
-                vec![VirtualServerEvent::VirtualServerRetired { by: by.clone(), reason: reason.clone() }]
+            (Status::Defined, Command::Retire { by, reason }) => {
+                Ok(vec![VirtualServerEvent::VirtualServerRetired { by: by.clone(), reason: reason.clone() }])
             }
-        })
+        }
     }
 
     fn evolve(&mut self, event: &VirtualServerEvent, place: Place) {
