@@ -1,1 +1,3 @@
-//! To be written.
+//! Views computed from the journal alone: recorded event in, row changes out. Pure.
+
+pub mod manifest;
