@@ -72,6 +72,10 @@ macro_rules! events {
         )+
 
         impl Event {
+            /// Every kind, with every type and version of it that this program reads and writes.
+            pub const FORMS: &'static [(&'static str, &'static [(&'static str, &'static str)])] =
+                &[$(($aggregate::TYPE, $event::FORMS)),+];
+
             /// The kind of the aggregate that it belongs to.
             #[must_use]
             pub fn kind(&self) -> &'static str {

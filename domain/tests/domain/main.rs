@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers may panic as its body may")]
 
+mod forms;
 mod leaf;
