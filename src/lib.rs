@@ -1,4 +1,5 @@
 //! Proctor: virtual MCP servers with an event-sourced, audited core.
 
 pub mod journal;
+pub mod upstream;
 pub mod vault;

@@ -1,0 +1,238 @@
+//! The way out: Proctor as a client of the real MCP servers.
+//!
+//! Tool calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
+//! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`].
+//!
+//! **Invariants.** No tool call leaves without an admission whose gate was asked immediately
+//! before the first byte. No call is repeated by itself, unless no byte of it can have been acted
+//! on. An agent's own token never gets here; an upstream's credential never leaves here except in
+//! the header it is meant for. Whatever one subject opened (connection, MCP session, child process)
+//! serves nobody else, unless the connection is shared.
+
+use std::{fmt, time::Duration};
+
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+mod admission;
+mod envelope;
+mod failure;
+mod guard;
+mod headers;
+mod sse;
+
+pub use admission::{Admission, Gate, Passage, Refusal};
+pub use failure::{FailureKind, UpstreamError};
+pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
+pub use headers::{HeaderParam, header_params};
+
+/// The newest protocol version, which needs no handshake.
+pub const MODERN_VERSION: &str = "2026-07-28";
+/// Versions with the `initialize` handshake, newest first.
+pub const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// The two generations of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Era {
+    /// 2026-07-28: each request carries its whole context.
+    Modern,
+    /// Up to 2025-11-25: an `initialize` handshake, then a session.
+    Legacy,
+}
+
+/// How an upstream is reached.
+#[derive(Clone)]
+pub enum Transport {
+    /// Streamable HTTP.
+    Http {
+        /// The endpoint's URL.
+        url: String,
+    },
+    /// A child process that speaks over its standard input and output.
+    Stdio {
+        /// The program; looked up in `PATH`.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Environment variables beside `PATH`, `HOME` and `LANG`.
+        env: Vec<(String, Zeroizing<String>)>,
+    },
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { .. } => f.debug_struct("Http").finish_non_exhaustive(),
+            Self::Stdio { command, .. } => {
+                f.debug_struct("Stdio").field("command", command).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+/// How Proctor authenticates to an upstream.
+#[derive(Clone)]
+pub enum Auth {
+    /// Not at all.
+    None,
+    /// With a secret in a header.
+    Header {
+        /// The header, such as `Authorization`.
+        name: String,
+        /// Its whole value, such as `Bearer …`.
+        value: Zeroizing<String>,
+    },
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Header { name, .. } => f.debug_struct("Header").field("name", name).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// One upstream as one configuration and one credential reach it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The connection's name.
+    pub connection: String,
+    /// Counts the connection's configurations.
+    pub generation: u64,
+    /// Counts the credential's replacements.
+    pub credential_generation: u64,
+    /// How it is reached.
+    pub transport: Transport,
+    /// How Proctor authenticates.
+    pub auth: Auth,
+    /// Whether an administrator allowed private addresses.
+    pub private_network: bool,
+    /// Whether all subjects may share sessions and child processes.
+    pub shared: bool,
+    /// The era, where a probe has found it before.
+    pub era: Option<Era>,
+}
+
+/// W3C trace context, passed on in `_meta` (SEP-414).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace<'a> {
+    /// `traceparent`.
+    pub traceparent: Option<&'a str>,
+    /// `tracestate`.
+    pub tracestate: Option<&'a str>,
+    /// `baggage`.
+    pub baggage: Option<&'a str>,
+}
+
+/// One tool call, as it is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The tool's name at the upstream.
+    pub tool: &'a str,
+    /// The arguments' JSON text, sent as it is; absent where the caller sent none.
+    pub arguments: Option<&'a RawValue>,
+    /// Whether the caller wants progress notifications. They come back with Proctor's own progress
+    /// token, which the caller replaces by the agent's.
+    pub progress_wanted: bool,
+    /// The agent's client, as it introduced itself.
+    pub client_info: Option<&'a RawValue>,
+    /// What the agent's client can do; the upstream is told no more. Only the modern era carries
+    /// it, since a legacy session outlives any one caller.
+    pub client_capabilities: Option<&'a RawValue>,
+    /// Trace context.
+    pub trace: Trace<'a>,
+    /// The arguments that the tool's schema wants in headers; see [`header_params`].
+    pub header_params: &'a [HeaderParam],
+}
+
+impl<'a> Call<'a> {
+    /// A call of `tool` without arguments and context.
+    pub fn of(tool: &'a str) -> Self {
+        Self {
+            tool,
+            arguments: None,
+            progress_wanted: false,
+            client_info: None,
+            client_capabilities: None,
+            trace: Trace::default(),
+            header_params: &[],
+        }
+    }
+}
+
+/// A JSON-RPC error, as the upstream sent it.
+#[derive(Debug)]
+pub struct RpcError {
+    /// The code.
+    pub code: i64,
+    /// The message; text from outside that may hold anything.
+    pub message: String,
+    /// The data.
+    pub data: Option<Box<RawValue>>,
+}
+
+/// How a tool call ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The upstream answered with a result.
+    Succeeded {
+        /// The result's JSON text as it was sent.
+        result: Box<RawValue>,
+        /// Its `isError`.
+        is_error: bool,
+    },
+    /// The upstream answered with a JSON-RPC error.
+    RpcError(RpcError),
+    /// There is no answer.
+    Failed {
+        /// What kind of failure.
+        kind: FailureKind,
+        /// A sentence for people: what was attempted, what was wrong, what to do.
+        detail: String,
+        /// Whether any byte of the call possibly left; if so, its effect is unknown.
+        sent: bool,
+    },
+    /// The call's cancellation token fired first.
+    Cancelled {
+        /// Whether any byte of the call possibly left.
+        sent: bool,
+    },
+}
+
+/// Limits on what upstreams may cost.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// An answer, a line or an event larger than this is refused.
+    pub answer_bytes_max: usize,
+    /// Opening a connection takes at most this long.
+    pub connect_wait: Duration,
+    /// Finding out the era and shaking hands takes at most this long; a child may install itself
+    /// first.
+    pub handshake_wait: Duration,
+    /// What has not been used for so long is closed.
+    pub idle_max: Duration,
+    /// Isolation keys open at a time.
+    pub open_max: usize,
+    /// Child processes at a time.
+    pub children_max: usize,
+    /// Tools of one upstream.
+    pub tools_max: usize,
+    /// Bytes of all definitions of one upstream.
+    pub catalog_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            answer_bytes_max: 16 * 1024 * 1024,
+            connect_wait: Duration::from_secs(10),
+            handshake_wait: Duration::from_secs(30),
+            idle_max: Duration::from_secs(300),
+            open_max: 10_000,
+            children_max: 64,
+            tools_max: 2_000,
+            catalog_bytes_max: 16 * 1024 * 1024,
+        }
+    }
+}
