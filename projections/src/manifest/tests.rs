@@ -106,7 +106,7 @@ fn a_tool_that_its_connection_does_not_offer_is_left_out() {
 fn a_fixed_argument_is_repeated_to_the_upstream_but_not_by_the_agent() {
     let folder = HeaderParam { header: "Folder".to_owned(), path: vec!["folder".to_owned()] };
     let plain = only(exposed("mail", "search"), SEARCH);
-    assert_eq!(plain.header_params, [folder.clone()]);
+    assert_eq!(plain.header_params, std::slice::from_ref(&folder));
     let fixed = only(
         ExposedTool {
             fixed_arguments: json!({"folder": "inbox"}).as_object().cloned(),

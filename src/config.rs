@@ -1,0 +1,262 @@
+//! Environment and flags into types, once, at start.
+//!
+//! **Invariants.** Nothing else in the program reads the environment. All that is wrong is said at
+//! once, each with the setting's name and what to do, and no value of a secret setting is repeated.
+
+mod admin_key;
+mod allowed;
+mod public_url;
+mod reader;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use admin_key::{ADMIN_KEY_CHARS_MAX, ADMIN_KEY_CHARS_MIN, AdminKey};
+pub use allowed::Allowed;
+pub use public_url::PublicUrl;
+
+use crate::vault::MasterKey;
+use reader::Reader;
+
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8700);
+const DATA_DIR_DEFAULT: &str = "proctor-data";
+const JOURNAL_FILE: &str = "journal.sqlite";
+const LOG_FILTER_DEFAULT: &str = "info";
+
+const LEASE_SECONDS_DEFAULT: u64 = 30;
+const LEASE_SECONDS_MIN: u64 = 2;
+const LEASE_SECONDS_MAX: u64 = 300;
+const ENTITY_IDLE_SECONDS_DEFAULT: u64 = 300;
+const ENTITY_IDLE_SECONDS_MAX: u64 = 86_400;
+const CALL_DEADLINE_MS_DEFAULT: u64 = 60_000;
+const CALL_DEADLINE_MS_MAX: u64 = 600_000;
+const SHUTDOWN_GRACE_MS_DEFAULT: u64 = 10_000;
+const SHUTDOWN_GRACE_MS_MAX: u64 = 600_000;
+const BODY_BYTES_MAX_DEFAULT: u64 = 4 * 1024 * 1024;
+const RESULT_BYTES_MAX_DEFAULT: u64 = 16 * 1024 * 1024;
+const BYTES_MAX_LEAST: u64 = 1024;
+const BYTES_MAX_MOST: u64 = 256 * 1024 * 1024;
+
+/// What the command line says; it goes before the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--data-dir DIR`
+    pub data_dir: Option<PathBuf>,
+    /// `--listen ADDR`
+    pub listen: Option<String>,
+}
+
+/// How the server runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `PROCTOR_DATA_DIR`: where the journal and all else lives.
+    pub data_dir: PathBuf,
+    /// `PROCTOR_LISTEN`: the address to listen at; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// `PROCTOR_PUBLIC_URL`, where set; [`Config::public_url_at`] says what counts.
+    pub public_url: Option<PublicUrl>,
+    /// `PROCTOR_MASTER_KEY`.
+    pub master_key: MasterKey,
+    /// `PROCTOR_ADMIN_KEY`: the first administrator's API key.
+    pub admin_key: AdminKey,
+    /// `DATABASE_URL`: where the journal is kept.
+    pub store: StoreConfig,
+    /// `PROCTOR_LEASE_SECONDS`: how long a replica counts as alive without renewing.
+    pub lease: Duration,
+    /// `PROCTOR_ENTITY_IDLE_SECONDS`: after how long an unused entity stops.
+    pub entity_idle: Duration,
+    /// `PROCTOR_CALL_DEADLINE_MS`: how long a tool call may take.
+    pub call_deadline: Duration,
+    /// `PROCTOR_SHUTDOWN_GRACE_MS`: how long calls in flight may go on when the server stops.
+    pub shutdown_grace: Duration,
+    /// `PROCTOR_BODY_BYTES_MAX`: the longest request that is read.
+    pub body_bytes_max: usize,
+    /// `PROCTOR_RESULT_BYTES_MAX`: the longest result that is taken from an upstream.
+    pub result_bytes_max: usize,
+    /// `PROCTOR_ALLOWED_HOSTS` and `PROCTOR_ALLOWED_ORIGINS`: who a request may be addressed to,
+    /// and which pages may send one.
+    pub allowed: Allowed,
+    /// `PROCTOR_LOG_FORMAT`.
+    pub log_format: LogFormat,
+    /// `PROCTOR_LOG`: what is logged, as `tracing`'s filters have it.
+    pub log_filter: String,
+}
+
+/// Where the journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In a file of this machine.
+    Sqlite {
+        /// The journal's file.
+        path: PathBuf,
+    },
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// One setting that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {wrong}")]
+pub struct ConfigError {
+    /// The setting's name.
+    pub setting: &'static str,
+    /// What is wrong with it and what to do. Never a secret's value.
+    pub wrong: String,
+}
+
+/// All settings that are wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed to read the configuration:")?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl Config {
+    /// Reads all settings; `lookup` gives a variable of the environment (`std::env::var_os`).
+    ///
+    /// # Errors
+    /// With everything that is wrong, not only the first.
+    pub fn read(flags: &Flags, lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(lookup);
+        let data_dir = flags
+            .data_dir
+            .clone()
+            .or_else(|| reader.text("PROCTOR_DATA_DIR").map(PathBuf::from))
+            .unwrap_or_else(|| DATA_DIR_DEFAULT.into());
+        let listen = listen(&mut reader, flags);
+        let public_url =
+            reader.parsed("PROCTOR_PUBLIC_URL", |url| PublicUrl::parse(&url).map_err(|err| err.to_string()));
+        let master_key = reader.required("PROCTOR_MASTER_KEY", |key| {
+            MasterKey::from_base64(&key).map_err(|err| err.to_string())
+        });
+        let admin_key =
+            reader.required("PROCTOR_ADMIN_KEY", |key| AdminKey::parse(&key).map_err(|err| err.to_string()));
+        let store = reader
+            .parsed("DATABASE_URL", |url| store(&url))
+            .unwrap_or_else(|| StoreConfig::Sqlite { path: data_dir.join(JOURNAL_FILE) });
+        let lease = Duration::from_secs(reader.number(
+            "PROCTOR_LEASE_SECONDS",
+            LEASE_SECONDS_DEFAULT,
+            LEASE_SECONDS_MIN..=LEASE_SECONDS_MAX,
+        ));
+        let entity_idle = Duration::from_secs(reader.number(
+            "PROCTOR_ENTITY_IDLE_SECONDS",
+            ENTITY_IDLE_SECONDS_DEFAULT,
+            1..=ENTITY_IDLE_SECONDS_MAX,
+        ));
+        let call_deadline = Duration::from_millis(reader.number(
+            "PROCTOR_CALL_DEADLINE_MS",
+            CALL_DEADLINE_MS_DEFAULT,
+            1..=CALL_DEADLINE_MS_MAX,
+        ));
+        let shutdown_grace = Duration::from_millis(reader.number(
+            "PROCTOR_SHUTDOWN_GRACE_MS",
+            SHUTDOWN_GRACE_MS_DEFAULT,
+            0..=SHUTDOWN_GRACE_MS_MAX,
+        ));
+        let mut bytes = |setting, default| {
+            let bytes = reader.number(setting, default, BYTES_MAX_LEAST..=BYTES_MAX_MOST);
+            usize::try_from(bytes).expect("the range ends below what every machine can address")
+        };
+        let body_bytes_max = bytes("PROCTOR_BODY_BYTES_MAX", BODY_BYTES_MAX_DEFAULT);
+        let result_bytes_max = bytes("PROCTOR_RESULT_BYTES_MAX", RESULT_BYTES_MAX_DEFAULT);
+        let mut allowed = Allowed::default();
+        reader.each("PROCTOR_ALLOWED_HOSTS", |host| allowed.add_host(host));
+        reader.each("PROCTOR_ALLOWED_ORIGINS", |origin| allowed.add_origin(origin));
+        if let Some(url) = &public_url {
+            allowed.add_public_url(url);
+        }
+        let log_format = reader
+            .parsed("PROCTOR_LOG_FORMAT", |format| match format.as_str() {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("it is neither text nor json: set one of the two".to_owned()),
+            })
+            .unwrap_or(LogFormat::Text);
+        let log_filter = reader
+            .parsed("PROCTOR_LOG", |filter| match tracing_subscriber::EnvFilter::builder().parse(&filter) {
+                Ok(_) => Ok(filter),
+                Err(err) => Err(format!("it is not a log filter ({err}): set one such as info")),
+            })
+            .unwrap_or_else(|| LOG_FILTER_DEFAULT.to_owned());
+
+        let errors = reader.into_errors();
+        match (master_key, admin_key, listen) {
+            (Some(master_key), Some(admin_key), Some(listen)) if errors.is_empty() => Ok(Self {
+                data_dir,
+                listen,
+                public_url,
+                master_key,
+                admin_key,
+                store,
+                lease,
+                entity_idle,
+                call_deadline,
+                shutdown_grace,
+                body_bytes_max,
+                result_bytes_max,
+                allowed,
+                log_format,
+                log_filter,
+            }),
+            _ => Err(ConfigErrors(errors)),
+        }
+    }
+
+    /// The URL under which clients reach this server: the configured one, or where it listens.
+    pub fn public_url_at(&self, bound: SocketAddr) -> PublicUrl {
+        self.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(bound))
+    }
+}
+
+fn listen<F: Fn(&str) -> Option<OsString>>(reader: &mut Reader<F>, flags: &Flags) -> Option<SocketAddr> {
+    let (setting, text) = match &flags.listen {
+        Some(text) => ("--listen", Some(text.clone())),
+        None => ("PROCTOR_LISTEN", reader.text("PROCTOR_LISTEN")),
+    };
+    let Some(text) = text else { return Some(LISTEN_DEFAULT) };
+    let address = text.replacen("localhost:", "127.0.0.1:", 1).parse().ok();
+    if address.is_none() {
+        reader.error(setting, format!("{text:?} is not an address: give one such as 127.0.0.1:8700"));
+    }
+    address
+}
+
+fn store(url: &str) -> Result<StoreConfig, String> {
+    // A URL of a database may hold a password, so no more of it than its scheme is ever shown.
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err("it is not a URL: leave it out, or set sqlite:PATH".to_owned());
+    };
+    match scheme {
+        "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
+            "" => Err("it names no file: leave it out, or set sqlite:PATH".to_owned()),
+            ":memory:" => {
+                Err("a journal in memory would lose what was acknowledged: set sqlite:PATH".to_owned())
+            }
+            path => Ok(StoreConfig::Sqlite { path: Path::new(path).to_owned() }),
+        },
+        "postgres" | "postgresql" => Err("this version has only SQLite: leave it out, or set \
+                                          sqlite:PATH"
+            .to_owned()),
+        _ => Err("it names a database that is not known here: leave it out, or set sqlite:PATH".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
