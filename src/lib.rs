@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod journal;
+pub mod token_count;
 pub mod upstream;
 pub mod vault;

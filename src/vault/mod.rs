@@ -12,6 +12,7 @@ mod keyed_hash;
 mod master_key;
 mod purpose_keys;
 mod sealed;
+mod sealed_text;
 mod tokens;
 
 pub use data_keys::{SessionKey, SubjectKey};
@@ -19,6 +20,7 @@ pub use keyed_hash::KEYED_HASH_BYTES;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use purpose_keys::{Purpose, PurposeKeyRow};
 pub use sealed::{Identity, KEY_BYTES, KeyId, OpenError, SEALED_OVERHEAD_BYTES, sealed_by};
+pub use sealed_text::{McpSession, SEALED_TEXT_BYTES_MAX, TooLong};
 pub use tokens::{Claims, SessionTokens, TOKEN_BYTES_MAX, TokenError, VerifiedToken};
 
 use std::fmt;
@@ -27,6 +29,7 @@ use zeroize::Zeroizing;
 
 use keyed_hash::KeyedHash;
 use purpose_keys::PurposeKey;
+use sealed_text::Ring;
 
 /// All that is needed to seal, open, sign and hash. One per process, shared.
 pub struct Vault {
@@ -34,6 +37,8 @@ pub struct Vault {
     digests: KeyedHash,
     blind_indexes: KeyedHash,
     tokens: SessionTokens,
+    cursors: Ring,
+    mcp_sessions: Ring,
 }
 
 /// Why the vault did not open.
@@ -106,6 +111,8 @@ impl Vault {
             digests: KeyedHash::new(&newest(&keys, Purpose::Digests)?.bytes),
             blind_indexes: KeyedHash::new(&newest(&keys, Purpose::BlindIndexes)?.bytes),
             tokens: SessionTokens::new(all_of(&keys, Purpose::TokenSigning))?,
+            cursors: Ring::new(all_of(&keys, Purpose::Cursors)),
+            mcp_sessions: Ring::new(all_of(&keys, Purpose::McpSessions)),
         })
     }
 
@@ -162,6 +169,38 @@ impl Vault {
         String::from_utf8(self.master.sealer().open(identity, sealed)?)
             .map(Zeroizing::new)
             .map_err(|_| OpenError::content(identity))
+    }
+
+    /// Seals where a listing goes on, as a text for the client to hand back.
+    ///
+    /// # Errors
+    /// When it holds more than [`SEALED_TEXT_BYTES_MAX`].
+    pub fn seal_cursor(&self, plain: &[u8]) -> Result<String, TooLong> {
+        self.cursors.seal(Identity::Cursor, plain)
+    }
+
+    /// Opens what [`Vault::seal_cursor`] sealed.
+    ///
+    /// # Errors
+    /// When it is not a cursor of ours.
+    pub fn open_cursor(&self, text: &str) -> Result<Vec<u8>, OpenError> {
+        self.cursors.open(Identity::Cursor, text)
+    }
+
+    /// Seals what a legacy MCP session id says, bound to its token's session.
+    ///
+    /// # Errors
+    /// When it holds more than [`SEALED_TEXT_BYTES_MAX`].
+    pub fn seal_mcp_session(&self, said: &McpSession) -> Result<String, TooLong> {
+        said.seal(&self.mcp_sessions)
+    }
+
+    /// Opens what [`Vault::seal_mcp_session`] sealed, for the session of the token at hand.
+    ///
+    /// # Errors
+    /// When it is not ours, or was issued to another session.
+    pub fn open_mcp_session(&self, session: &str, text: &str) -> Result<McpSession, OpenError> {
+        McpSession::open(&self.mcp_sessions, session, text)
     }
 
     /// By what the records of a user are found: a keyed hash of the caller's own identifier.

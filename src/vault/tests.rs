@@ -2,9 +2,9 @@
 
 use super::*;
 
-const NOW_US: i64 = 1_790_000_000_000_000;
+pub(super) const NOW_US: i64 = 1_790_000_000_000_000;
 
-fn new_vault() -> (MasterKey, Vec<PurposeKeyRow>, Vault) {
+pub(super) fn new_vault() -> (MasterKey, Vec<PurposeKeyRow>, Vault) {
     let (master, _) = MasterKey::generate();
     let rows = Vault::missing_rows(&master, &[], NOW_US).unwrap();
     let vault = Vault::open(&master, &rows).unwrap();
