@@ -1,6 +1,15 @@
 //! What the domain promises: decisions, states, stored forms and leaves. No I/O but fixtures.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers may panic as its body may")]
+#![expect(clippy::unwrap_used, reason = "a test's own functions may panic as its body may")]
 
+mod api_key;
+mod connection;
 mod forms;
 mod leaf;
+mod names;
+mod scene;
+mod session;
+mod subject;
+mod tool_names;
+mod virtual_server;
+mod watch;

@@ -1,0 +1,207 @@
+//! Minting and revoking.
+
+use std::sync::Arc;
+
+use proctor_domain::session::{
+    Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand as Command, SessionError,
+    SessionEvent, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN, Terms,
+};
+use proctor_domain::subject::{Subject, SubjectEvent};
+use proctor_domain::virtual_server::{Definition, VirtualServer, VirtualServerEvent};
+use proctor_domain::{Decider, Micros, Position};
+
+use crate::scene::{
+    NOW, by, call, call_grounds, client, defined, given, name, opened, opening, opening_grounds, reason,
+    server, session, state, subject, terms,
+};
+
+fn open(opening: Opening, grounds: OpeningGrounds) -> Command {
+    Command::Open { at: Micros(0), opening, grounds }
+}
+
+fn refused(opening: Opening, grounds: OpeningGrounds, error: SessionError) {
+    given::<Session>(vec![]).when(open(opening, grounds)).then_expect_error(error);
+}
+
+fn revoke() -> Command {
+    Command::Revoke { by: by(), reason: reason() }
+}
+
+fn revoked() -> SessionEvent {
+    SessionEvent::SessionRevoked { by: by(), reason: reason() }
+}
+
+#[test]
+fn a_session_is_opened_on_the_terms_asked_for_and_the_servers_version() {
+    let narrow = Opening {
+        access: Access::ReadOnly,
+        tools: Some(vec!["search".to_owned()]),
+        ttl_seconds: 60,
+        calls_max: 3,
+        label_indexes: vec!["ab".to_owned()],
+        ..opening()
+    };
+    let revised = VirtualServerEvent::VirtualServerRevised {
+        by: by(),
+        definition: Definition {
+            tools: vec![crate::scene::tool("gmail", "search")],
+            ..Definition::default()
+        },
+    };
+    let grounds = OpeningGrounds { server: server([(5, revised)]), ..opening_grounds() };
+    given::<Session>(vec![])
+        .when(Command::Open { at: Micros(7), opening: narrow, grounds })
+        .then_expect_events(vec![SessionEvent::SessionOpened {
+            by: by(),
+            version: 2,
+            terms: Terms {
+                access: Access::ReadOnly,
+                tools: Some(vec!["search".to_owned()]),
+                expires_at: Micros(60_000_007),
+                calls_max: 3,
+                label_indexes: vec!["ab".to_owned()],
+                ..terms()
+            },
+        }]);
+}
+
+#[test]
+fn a_session_lasts_an_hour_and_10000_calls_when_nothing_is_said() {
+    assert_eq!((TTL_SECONDS_DEFAULT, CALLS_MAX_DEFAULT), (3_600, 10_000));
+}
+
+#[test]
+fn a_session_lasts_60_to_86400_seconds() {
+    for ttl_seconds in [0, TTL_SECONDS_MIN - 1, TTL_SECONDS_MAX + 1, u32::MAX] {
+        let error = SessionError::Ttl(ttl_seconds);
+        assert_eq!(error.to_string(), format!("ttl_seconds is {ttl_seconds}: choose 60 to 86400"));
+        refused(Opening { ttl_seconds, ..opening() }, opening_grounds(), error);
+    }
+    for ttl_seconds in [TTL_SECONDS_MIN, TTL_SECONDS_MAX] {
+        let expires_at = Micros(i64::from(ttl_seconds) * 1_000_000);
+        given::<Session>(vec![])
+            .when(open(Opening { ttl_seconds, ..opening() }, opening_grounds()))
+            .then_expect_events(vec![opened(Terms { expires_at, ..terms() })]);
+    }
+}
+
+#[test]
+fn a_session_identifier_is_used_once() {
+    session([]).when(open(opening(), opening_grounds())).then_expect_error(SessionError::Exists);
+    session([revoked()]).when(open(opening(), opening_grounds())).then_expect_error(SessionError::Exists);
+}
+
+#[test]
+fn a_session_is_not_opened_on_an_unknown_virtual_server() {
+    let grounds = OpeningGrounds { server: Arc::new(VirtualServer::default()), ..opening_grounds() };
+    refused(opening(), grounds, SessionError::UnknownServer(name("support")));
+}
+
+#[test]
+fn a_session_is_not_opened_on_a_retired_virtual_server() {
+    let retired = VirtualServerEvent::VirtualServerRetired { by: by(), reason: reason() };
+    let grounds = OpeningGrounds { server: server([(5, retired)]), ..opening_grounds() };
+    refused(opening(), grounds, SessionError::RetiredServer(name("support")));
+}
+
+#[test]
+fn a_session_is_not_opened_for_an_unknown_user() {
+    let grounds = OpeningGrounds { subject: Arc::new(Subject::default()), ..opening_grounds() };
+    refused(opening(), grounds, SessionError::UnknownSubject);
+}
+
+#[test]
+fn a_session_is_not_opened_for_a_blocked_user_and_opened_after_unblocking() {
+    let blocked = (5, SubjectEvent::SubjectBlocked { by: by(), reason: reason() });
+    let unblocked = (6, SubjectEvent::SubjectUnblocked { by: by() });
+    let grounds = OpeningGrounds { subject: subject([blocked.clone()]), ..opening_grounds() };
+    refused(opening(), grounds, SessionError::SubjectBlocked);
+    let grounds = OpeningGrounds { subject: subject([blocked, unblocked]), ..opening_grounds() };
+    given::<Session>(vec![]).when(open(opening(), grounds)).then_expect_events(vec![opened(terms())]);
+}
+
+#[test]
+fn a_narrower_list_that_names_an_unknown_tool_is_refused_with_the_names_that_exist() {
+    let tools = Some(vec!["search".to_owned(), "send\u{7}".to_owned()]);
+    let error = SessionError::UnknownTool {
+        server: name("support"),
+        tool: "send\u{7}".to_owned(),
+        known: vec!["draft".to_owned(), "search".to_owned()],
+    };
+    let message = "virtual server \"support\" has no tool \"send\\u{7}\"; it has: draft, search";
+    assert_eq!(error.to_string(), message);
+    refused(Opening { tools, ..opening() }, opening_grounds(), error);
+}
+
+#[test]
+fn a_narrower_list_on_a_server_that_exposes_nothing_is_refused_and_says_none() {
+    let grounds =
+        OpeningGrounds { server: state([(0, defined(Definition::default()))]), ..opening_grounds() };
+    given::<Session>(vec![])
+        .when(open(Opening { tools: Some(vec!["search".to_owned()]), ..opening() }, grounds))
+        .then_expect_error_message("virtual server \"support\" has no tool \"search\"; it has: none");
+}
+
+#[test]
+fn an_empty_narrower_list_is_a_session_that_may_call_nothing() {
+    given::<Session>(vec![])
+        .when(open(Opening { tools: Some(Vec::new()), ..opening() }, opening_grounds()))
+        .then_expect_events(vec![opened(Terms { tools: Some(Vec::new()), ..terms() })]);
+}
+
+#[test]
+fn nothing_but_opening_can_be_asked_of_an_unknown_session() {
+    for command in [
+        Command::RequestToolCall { at: NOW, request: call("call_1", "search"), grounds: call_grounds() },
+        Command::RecordRefusedAgain { call: "call_1".into(), times: 1 },
+        Command::RecordManifest {
+            at: NOW,
+            manifest: "m".to_owned(),
+            version: 1,
+            tools: 1,
+            client: client(),
+            times: 1,
+        },
+        Command::RequestCancel { request: "r".to_owned() },
+        Command::RecordOutcome {
+            call: "call_1".into(),
+            outcome: proctor_domain::session::Outcome::Succeeded,
+            duration_us: 1,
+            result_bytes: 1,
+        },
+        Command::AbandonCalls { replica: "rep_1".into() },
+        revoke(),
+    ] {
+        given::<Session>(vec![]).when(command).then_expect_error(SessionError::Unknown);
+    }
+}
+
+#[test]
+fn a_session_is_revoked_once() {
+    session([]).when(revoke()).then_expect_events(vec![revoked()]);
+    session([revoked()]).when(revoke()).then_expect_events(vec![]);
+}
+
+#[test]
+fn the_state_of_a_session_begins_with_its_opening() {
+    let unknown = Session::default();
+    assert_eq!((unknown.terms(), unknown.is_revoked(), unknown.calls_admitted()), (None, false, 0));
+    let session = state::<Session>([(42, opened(terms())), (50, revoked())]);
+    assert_eq!(session.terms().map(|terms| &**terms), Some(&terms()));
+    assert_eq!(session.opened_at(), Position(42));
+    assert!(session.is_revoked());
+    assert_eq!(session.version(), 2);
+}
+
+#[test]
+fn time_can_be_set_where_a_decision_depends_on_it() {
+    let mut command = open(opening(), opening_grounds());
+    Session::set_time(&mut command, Micros(9));
+    assert!(matches!(command, Command::Open { at: Micros(9), .. }));
+    let mut command = Command::RequestToolCall { at: NOW, request: call("c", "t"), grounds: call_grounds() };
+    Session::set_time(&mut command, Micros(9));
+    assert!(matches!(command, Command::RequestToolCall { at: Micros(9), .. }));
+    let session = state::<Session>([(1, opened(terms()))]);
+    assert_eq!(session.valid_until(&command), Some(terms().expires_at));
+    assert_eq!(session.valid_until(&revoke()), None);
+}
