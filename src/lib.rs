@@ -1,5 +1,6 @@
 //! Proctor: virtual MCP servers with an event-sourced, audited core.
 
+pub mod actors;
 pub mod config;
 pub mod journal;
 pub mod token_count;

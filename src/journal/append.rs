@@ -18,7 +18,7 @@ pub struct Proposal {
     /// Its metadata's text.
     pub metadata: Box<str>,
     /// What is sealed beside it.
-    pub sealed: Option<Vec<u8>>,
+    pub sealed: Option<bytes::Bytes>,
     /// What else is written in the same transaction.
     pub side_writes: Vec<SideWrite>,
 }

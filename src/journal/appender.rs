@@ -37,6 +37,7 @@ enum Job {
     Append(Box<dyn Decision>),
     Confirm(oneshot::Sender<Result<Position, AppendError>>),
     Listen(Arc<dyn Listener>, oneshot::Sender<Position>),
+    ForgetLease(ReplicaId, oneshot::Sender<Result<(), AppendError>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -113,6 +114,16 @@ impl Journal {
         let (answer, listening) = oneshot::channel();
         self.jobs.send(Job::Listen(listener, answer)).map_err(|_| AppendError::Stopping)?;
         listening.await.map_err(|_| AppendError::Stopping)
+    }
+
+    /// Removes the lease of a replica that is gone and has left nothing undone.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_lease(&self, replica: &ReplicaId) -> Result<(), AppendError> {
+        let (answer, forgotten) = oneshot::channel();
+        self.jobs.send(Job::ForgetLease(replica.clone(), answer)).map_err(|_| AppendError::Stopping)?;
+        forgotten.await.map_err(|_| AppendError::Stopping)?
     }
 
     /// Writes what is waiting, gives the lease back and ends the appender.
@@ -208,6 +219,10 @@ impl<S: Store> Appender<S> {
                     Job::Listen(listener, answer) => {
                         self.listeners.push(listener);
                         let _ = answer.send(self.position);
+                    }
+                    Job::ForgetLease(replica, answer) => {
+                        let ended = self.store.end_lease(&replica).await;
+                        let _ = answer.send(ended.map_err(|error| AppendError::Store(Arc::new(error))));
                     }
                     Job::Stop(answer) => stop = Some(answer),
                 }

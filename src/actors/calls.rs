@@ -1,0 +1,218 @@
+//! The calls of this process that are on their way, and how a revocation reaches them.
+//!
+//! **Invariants.** A call is entered before its admission is asked for, so that no revocation that
+//! is delivered later can miss it. Only delivered events and the agent cancel a call.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use dashmap::DashMap;
+use proctor_domain::connection::ConnectionEvent;
+use proctor_domain::session::{Cause, SessionEvent};
+use proctor_domain::subject::SubjectEvent;
+use proctor_domain::virtual_server::VirtualServerEvent;
+use proctor_domain::{CallId, Event, Name, Position, ReplicaId, SessionId, SubjectId};
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::{Delivered, Listener};
+
+/// One call on its way. Dropping it takes it off the table.
+pub struct Flight {
+    call: CallId,
+    calls: Arc<Calls>,
+    token: CancellationToken,
+    cause: Arc<OnceLock<Cause>>,
+}
+
+impl Flight {
+    /// The call.
+    #[must_use]
+    pub fn call(&self) -> &CallId {
+        &self.call
+    }
+
+    /// Cancelled when the call has to stop.
+    #[must_use]
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Why it was cancelled, once it is.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.cause.get().copied().unwrap_or(Cause::Agent)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.calls.table.remove(&self.call);
+    }
+}
+
+struct Entry {
+    session: SessionId,
+    subject: SubjectId,
+    server: Name,
+    opened_at: Position,
+    connection: Option<Name>,
+    token: CancellationToken,
+    cause: Arc<OnceLock<Cause>>,
+}
+
+impl Entry {
+    fn cancel(&self, cause: Cause) {
+        // The first cause is the one that counts.
+        let _ = self.cause.set(cause);
+        self.token.cancel();
+    }
+}
+
+/// See the module.
+pub struct Calls {
+    replica: ReplicaId,
+    table: DashMap<CallId, Entry>,
+    orphans: Mutex<Vec<(SessionId, CallId)>>,
+}
+
+impl Calls {
+    /// An empty table.
+    #[must_use]
+    pub fn new(replica: ReplicaId) -> Arc<Self> {
+        Arc::new(Self { replica, table: DashMap::new(), orphans: Mutex::default() })
+    }
+
+    /// Enters a call that is about to ask for its admission.
+    #[must_use]
+    pub fn enter(
+        self: &Arc<Self>,
+        call: CallId,
+        session: SessionId,
+        opened_at: Position,
+        subject: SubjectId,
+        server: Name,
+    ) -> Flight {
+        let token = CancellationToken::new();
+        let cause = Arc::new(OnceLock::new());
+        let entry = Entry {
+            session,
+            subject,
+            server,
+            opened_at,
+            connection: None,
+            token: token.clone(),
+            cause: Arc::clone(&cause),
+        };
+        self.table.insert(call.clone(), entry);
+        Flight { call, calls: Arc::clone(self), token, cause }
+    }
+
+    /// Cancels one call, if it is of this process and still on its way.
+    pub fn cancel(&self, call: &CallId, cause: Cause) {
+        if let Some(entry) = self.table.get(call) {
+            entry.cancel(cause);
+        }
+    }
+
+    /// Cancels everything.
+    pub fn cancel_all(&self, cause: Cause) {
+        self.cancel_where(cause, |_| true);
+    }
+
+    /// How many are on their way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether none is on its way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether nothing has cancelled this call.
+    #[must_use]
+    pub fn is_alive(&self, call: &CallId) -> bool {
+        self.table.get(call).is_some_and(|entry| !entry.token.is_cancelled())
+    }
+
+    /// Calls that were admitted for this process, but whose admission never reached whoever had
+    /// asked for it: the answer to the commit was lost. They were never sent.
+    pub(super) fn take_orphans(&self) -> Vec<(SessionId, CallId)> {
+        std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn cancel_where(&self, cause: Cause, covered: impl Fn(&Entry) -> bool) {
+        self.table.iter().filter(|entry| covered(entry)).for_each(|entry| entry.cancel(cause));
+    }
+
+    fn deliver_session(&self, id: &str, event: &SessionEvent, foreign: bool) {
+        match event {
+            SessionEvent::ToolCallAdmitted { call, route, replica, .. } if *replica == self.replica => {
+                match self.table.get_mut(call) {
+                    Some(mut entry) => entry.connection = Some(route.connection.clone()),
+                    None if foreign => self
+                        .orphans
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((id.into(), call.clone())),
+                    None => {}
+                }
+            }
+            SessionEvent::SessionRevoked { .. } => {
+                self.cancel_where(Cause::Revocation, |entry| entry.session.as_str() == id);
+            }
+            SessionEvent::ToolCallCancelRequested { call } => self.cancel(call, Cause::Agent),
+            SessionEvent::SessionOpened { .. }
+            | SessionEvent::ManifestServed { .. }
+            | SessionEvent::ToolCallAdmitted { .. }
+            | SessionEvent::ToolCallRefused { .. }
+            | SessionEvent::ToolCallRefusedAgain { .. }
+            | SessionEvent::ToolCallEnded { .. }
+            | SessionEvent::ToolCallAbandoned { .. } => {}
+        }
+    }
+}
+
+impl Listener for Calls {
+    fn deliver(&self, events: &[Delivered], foreign: bool) {
+        for recorded in events {
+            let id = &*recorded.stream.id;
+            let at = recorded.place.position;
+            match &recorded.event {
+                Event::Session(event) => self.deliver_session(id, event, foreign),
+                Event::Subject(
+                    SubjectEvent::SubjectSessionsCut { .. } | SubjectEvent::SubjectBlocked { .. },
+                ) => self.cancel_where(Cause::Revocation, |entry| {
+                    entry.subject.as_str() == id && entry.opened_at <= at
+                }),
+                Event::VirtualServer(
+                    VirtualServerEvent::VirtualServerSessionsCut { .. }
+                    | VirtualServerEvent::VirtualServerRetired { .. },
+                ) => self.cancel_where(Cause::Revocation, |entry| {
+                    entry.server.as_str() == id && entry.opened_at <= at
+                }),
+                Event::Connection(
+                    ConnectionEvent::ConnectionSessionsCut { .. } | ConnectionEvent::ConnectionRetired { .. },
+                ) => self.cancel_where(Cause::Revocation, |entry| {
+                    entry.connection.as_ref().is_some_and(|name| name.as_str() == id) && entry.opened_at <= at
+                }),
+                Event::Subject(
+                    SubjectEvent::SubjectRegistered { .. } | SubjectEvent::SubjectUnblocked { .. },
+                )
+                | Event::VirtualServer(
+                    VirtualServerEvent::VirtualServerDefined { .. }
+                    | VirtualServerEvent::VirtualServerRevised { .. },
+                )
+                | Event::Connection(
+                    ConnectionEvent::ConnectionRegistered { .. }
+                    | ConnectionEvent::ConnectionReconfigured { .. }
+                    | ConnectionEvent::CatalogRefreshed { .. }
+                    | ConnectionEvent::ConnectionTested { .. },
+                )
+                | Event::ApiKey(_)
+                | Event::Watch(_) => {}
+            }
+        }
+    }
+}

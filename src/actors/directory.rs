@@ -1,0 +1,258 @@
+//! Finds or starts entities: a concurrent map, not a mailbox that everybody waits in.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
+use dashmap::DashMap;
+use proctor_domain::{Event, Position, StreamId};
+use tokio::sync::{oneshot, watch};
+
+use super::ask::{Answer, Ask, AskError, Prepared};
+use super::entity::{Entity, Foreign, Published, Show};
+use super::kind::{Kind, Rooms};
+use crate::journal::{AppendError, Delivered, Journal, Listener, Stale};
+
+/// How often a command is prepared anew because what it rests on keeps changing.
+const PREPARED_ANEW_MAX: usize = 64;
+/// How long a command waits for an entity that is being loaded, or for a state it must see.
+const STATE_WAIT: Duration = Duration::from_secs(5);
+
+struct Handle<A: Kind> {
+    address: Addr<Entity<A>>,
+    published: Arc<Published<A>>,
+}
+
+impl<A: Kind> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        Self { address: self.address.clone(), published: Arc::clone(&self.published) }
+    }
+}
+
+/// The entities of one kind that are alive.
+pub struct Room<A: Kind> {
+    entities: DashMap<Arc<str>, Handle<A>>,
+}
+
+impl<A: Kind> Default for Room<A> {
+    fn default() -> Self {
+        Self { entities: DashMap::new() }
+    }
+}
+
+impl<A: Kind> Room<A> {
+    /// Forgets an entity that stops, unless another has taken its place.
+    pub(super) fn forget(&self, id: &str, published: &Arc<Published<A>>) {
+        self.entities.remove_if(id, |_, handle| Arc::ptr_eq(&handle.published, published));
+    }
+
+    fn deliver(&self, id: &str, events: Vec<Delivered>) {
+        if let Some(handle) = self.entities.get(id) {
+            handle.address.do_send(Foreign(events));
+        }
+    }
+}
+
+/// See the module.
+pub struct Directory {
+    pub(super) rooms: Rooms,
+    journal: Journal,
+    arbiter: ArbiterHandle,
+    idle: Duration,
+}
+
+impl Directory {
+    /// An empty directory whose entities live on the arbiter that asks for them first, and stop
+    /// when nobody has used them for `idle`.
+    ///
+    /// # Errors
+    /// When the journal is stopping.
+    pub async fn open(journal: Journal, idle: Duration) -> Result<Arc<Self>, AppendError> {
+        let arbiter = Arbiter::current();
+        let directory = Arc::new(Self { rooms: Rooms::default(), journal: journal.clone(), arbiter, idle });
+        journal.listen(Arc::clone(&directory) as Arc<dyn Listener>).await?;
+        Ok(directory)
+    }
+
+    /// The journal that it stands on.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// How many entities are alive.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        let rooms = &self.rooms;
+        rooms.connections.entities.len()
+            + rooms.virtual_servers.entities.len()
+            + rooms.subjects.entities.len()
+            + rooms.sessions.entities.len()
+            + rooms.api_keys.entities.len()
+            + rooms.watches.entities.len()
+    }
+
+    fn handle<A: Kind>(self: &Arc<Self>, id: &str) -> Handle<A> {
+        let room = A::room(self);
+        if let Some(handle) = room.entities.get(id) {
+            handle.published.used.store(true, Ordering::Relaxed);
+            return handle.clone();
+        }
+        let entry = room.entities.entry(id.into());
+        let handle = entry.or_insert_with(|| {
+            let published =
+                Arc::new(Published { state: watch::Sender::new(None), used: AtomicBool::new(true) });
+            let entity = Entity::new(
+                StreamId::of::<A>(id),
+                self.journal.clone(),
+                Arc::clone(self),
+                Arc::clone(&published),
+                self.idle,
+            );
+            let arbiter = Arbiter::try_current().unwrap_or_else(|| self.arbiter.clone());
+            let address = Entity::start_in_arbiter(&arbiter, move |_| entity);
+            Handle { address, published }
+        });
+        handle.clone()
+    }
+
+    /// The state as it was last published, which may lag behind the journal by a delivery.
+    ///
+    /// # Errors
+    /// When the entity cannot be loaded.
+    pub async fn state<A: Kind>(self: &Arc<Self>, id: &str) -> Result<Arc<A>, AskError<A::Error>> {
+        self.state_at_least(id, 0).await
+    }
+
+    /// The state once it has taken in this many events.
+    ///
+    /// # Errors
+    /// When the entity cannot be loaded, or does not get there.
+    pub async fn state_at_least<A: Kind>(
+        self: &Arc<Self>,
+        id: &str,
+        version: u64,
+    ) -> Result<Arc<A>, AskError<A::Error>> {
+        if let Some(handle) = A::room(self).entities.get(id) {
+            handle.published.used.store(true, Ordering::Relaxed);
+            if let Some(state) = handle.published.state.borrow().as_ref().filter(|s| s.version() >= version) {
+                return Ok(Arc::clone(state));
+            }
+        }
+        let mut states = self.handle::<A>(id).published.state.subscribe();
+        let there = |state: &Option<Arc<A>>| state.as_ref().is_some_and(|state| state.version() >= version);
+        let waited = tokio::time::timeout(STATE_WAIT, states.wait_for(there)).await;
+        match waited {
+            Ok(Ok(state)) => state.clone().ok_or_else(|| AskError::Unavailable(StreamId::of::<A>(id))),
+            Ok(Err(_)) | Err(_) => Err(AskError::Unavailable(StreamId::of::<A>(id))),
+        }
+    }
+
+    /// The state after everything that any process has written before this was called.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn fresh<A: Kind>(self: &Arc<Self>, id: &str) -> Result<Arc<A>, AskError<A::Error>> {
+        self.journal.confirm().await?;
+        let unavailable = || AskError::Unavailable(StreamId::of::<A>(id));
+        let (reply, shown) = oneshot::channel();
+        self.handle::<A>(id).address.do_send(Show(reply));
+        tokio::time::timeout(STATE_WAIT, shown).await.map_err(|_| unavailable())?.map_err(|_| unavailable())
+    }
+
+    /// Carries out a command. `prepare` gathers what it rests on; it is called again as long as
+    /// that changes before the decision is written.
+    ///
+    /// # Errors
+    /// As `prepare` does; or when the command is nonsense or cannot be written.
+    pub async fn ask<A, F>(self: &Arc<Self>, id: &str, mut prepare: impl FnMut() -> F) -> Answer<A>
+    where
+        A: Kind,
+        F: Future<Output = Result<Prepared<A>, AskError<A::Error>>>,
+    {
+        for _ in 0..PREPARED_ANEW_MAX {
+            let prepared = prepare().await?;
+            let (reply, answer) = oneshot::channel();
+            self.handle::<A>(id).address.do_send(Ask { prepared, reply });
+            match answer.await {
+                Ok(Err(AskError::Stale(Stale(moved)))) => self.wait_for(&moved).await?,
+                Ok(answer) => return answer,
+                // The entity stopped before it took the command: there will be another.
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+        Err(AskError::Unavailable(StreamId::of::<A>(id)))
+    }
+
+    /// Carries out a command that rests on its own stream alone.
+    ///
+    /// # Errors
+    /// When it is nonsense or cannot be written.
+    pub async fn tell<A: Kind<Command: Clone>>(self: &Arc<Self>, id: &str, command: A::Command) -> Answer<A> {
+        self.ask(id, || {
+            let prepared = Prepared::<A>::alone(command.clone());
+            async move { Ok(prepared) }
+        })
+        .await
+    }
+
+    async fn wait_for<E: std::error::Error + 'static>(
+        self: &Arc<Self>,
+        moved: &[(StreamId, u64)],
+    ) -> Result<(), AskError<E>> {
+        macro_rules! wait {
+            ($($aggregate:ty),+) => {
+                for (stream, version) in moved {
+                    $(
+                        if stream.kind == <$aggregate as cqrs_es::Aggregate>::TYPE {
+                            self.state_at_least::<$aggregate>(&stream.id, *version)
+                                .await
+                                .map_err(|_| AskError::Unavailable(stream.clone()))?;
+                        }
+                    )+
+                }
+            };
+        }
+        wait!(
+            proctor_domain::connection::Connection,
+            proctor_domain::virtual_server::VirtualServer,
+            proctor_domain::subject::Subject,
+            proctor_domain::session::Session,
+            proctor_domain::api_key::ApiKey
+        );
+        Ok(())
+    }
+
+    /// The newest position among what was delivered, or else the head: what a caller may quote to
+    /// read its own write.
+    #[must_use]
+    pub fn position_of(&self, delivered: &[Delivered]) -> Position {
+        delivered.last().map_or_else(|| self.journal.head().position(), |event| event.place.position)
+    }
+}
+
+impl Listener for Directory {
+    fn deliver(&self, events: &[Delivered], foreign: bool) {
+        // What this process wrote reaches its entity with the answer to the append.
+        if !foreign {
+            return;
+        }
+        let mut by_stream: HashMap<&StreamId, Vec<Delivered>> = HashMap::new();
+        for event in events {
+            by_stream.entry(&event.stream).or_default().push(event.clone());
+        }
+        for (stream, events) in by_stream {
+            match &events[0].event {
+                Event::Connection(_) => self.rooms.connections.deliver(&stream.id, events),
+                Event::VirtualServer(_) => self.rooms.virtual_servers.deliver(&stream.id, events),
+                Event::Subject(_) => self.rooms.subjects.deliver(&stream.id, events),
+                Event::Session(_) => self.rooms.sessions.deliver(&stream.id, events),
+                Event::ApiKey(_) => self.rooms.api_keys.deliver(&stream.id, events),
+                Event::Watch(_) => self.rooms.watches.deliver(&stream.id, events),
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Which aggregates there are, for code that serves them all.
+
+use proctor_domain::api_key::ApiKey;
+use proctor_domain::connection::Connection;
+use proctor_domain::session::Session;
+use proctor_domain::subject::Subject;
+use proctor_domain::virtual_server::VirtualServer;
+use proctor_domain::watch::Watch;
+use proctor_domain::{Decider, Event};
+
+use super::directory::{Directory, Room};
+
+/// An aggregate that has a room in the [`Directory`].
+pub trait Kind: Decider<Command: Send + Unpin, Event: Unpin, Error: Send + Unpin> + Unpin {
+    /// Its event as any event.
+    fn wrap(event: Self::Event) -> Event;
+    /// The event, if it is one of this aggregate's.
+    fn unwrap(event: &Event) -> Option<&Self::Event>;
+    /// Where its entities live.
+    fn room(directory: &Directory) -> &Room<Self>;
+}
+
+macro_rules! kinds {
+    ($($aggregate:ident in $room:ident),+ $(,)?) => {
+        $(
+            impl Kind for $aggregate {
+                fn wrap(event: Self::Event) -> Event {
+                    Event::$aggregate(event)
+                }
+
+                fn unwrap(event: &Event) -> Option<&Self::Event> {
+                    event.try_into().ok()
+                }
+
+                fn room(directory: &Directory) -> &Room<Self> {
+                    &directory.rooms.$room
+                }
+            }
+        )+
+
+        /// One room per aggregate.
+        #[derive(Default)]
+        pub(super) struct Rooms {
+            $(pub(super) $room: Room<$aggregate>,)+
+        }
+    };
+}
+
+kinds!(
+    Connection in connections,
+    VirtualServer in virtual_servers,
+    Subject in subjects,
+    Session in sessions,
+    ApiKey in api_keys,
+    Watch in watches,
+);
