@@ -3,6 +3,8 @@
 pub mod actors;
 pub mod config;
 pub mod journal;
+pub mod manifests;
+pub mod proctor;
 pub mod token_count;
 pub mod upstream;
 pub mod vault;

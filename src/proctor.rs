@@ -1,0 +1,90 @@
+//! Everything that one running Proctor consists of, as both doors see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proctor_domain::{Event, ReplicaId};
+use tokio::sync::broadcast;
+
+use crate::actors::{Calls, Directory, Keyring};
+use crate::config::{Config, PublicUrl};
+use crate::journal::{Delivered, Journal, Listener};
+use crate::manifests::Manifests;
+use crate::vault::Vault;
+
+/// Changes that an open stream may have missed before it has to look for itself.
+const CHANGES_KEPT: usize = 1_024;
+
+/// See the module.
+pub struct Proctor {
+    /// How it is set.
+    pub config: Config,
+    /// Under which URL clients reach it.
+    pub public_url: PublicUrl,
+    /// This process.
+    pub replica: ReplicaId,
+    /// Keys.
+    pub vault: Arc<Vault>,
+    /// Subjects' and sessions' keys.
+    pub keyring: Keyring,
+    /// The log of everything.
+    pub journal: Journal,
+    /// The entities.
+    pub directory: Arc<Directory>,
+    /// The calls on their way.
+    pub calls: Arc<Calls>,
+    /// What virtual servers show.
+    pub manifests: Manifests,
+    /// Every event that changes what a session may see or do.
+    pub changes: broadcast::Sender<Delivered>,
+    /// Set when Proctor is stopping: no new work is taken.
+    pub stopping: AtomicBool,
+}
+
+impl Proctor {
+    /// Whether new work is refused because Proctor is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// The URL of a virtual server, which is also the audience of its session tokens.
+    #[must_use]
+    pub fn mcp_server_url(&self, virtual_server: &str) -> String {
+        self.public_url.at(&format!("/mcp/{virtual_server}"))
+    }
+}
+
+/// Hands on the few events that open streams wait for.
+pub struct Changes(pub broadcast::Sender<Delivered>);
+
+impl Changes {
+    /// Nobody waits yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(broadcast::Sender::new(CHANGES_KEPT))
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Listener for Changes {
+    fn deliver(&self, events: &[Delivered], _: bool) {
+        use proctor_domain::session::SessionEvent;
+        for event in events {
+            let matters = match &event.event {
+                Event::Session(event) => matches!(event, SessionEvent::SessionRevoked { .. }),
+                Event::Connection(_) | Event::VirtualServer(_) | Event::Subject(_) => true,
+                Event::ApiKey(_) | Event::Watch(_) => false,
+            };
+            if matters {
+                // Nobody may be listening, which is no failure.
+                let _ = self.0.send(event.clone());
+            }
+        }
+    }
+}
