@@ -2,5 +2,7 @@
 
 mod calls;
 mod coalescing;
+mod model;
 mod opening;
 mod outcomes;
+mod properties;
