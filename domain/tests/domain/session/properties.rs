@@ -322,7 +322,7 @@ fn holds(world: &World, number: usize) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn whatever_happens_a_session_admits_what_its_history_allows_and_nothing_else(steps in steps()) {
