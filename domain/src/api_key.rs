@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::decider::{aggregate, domain_event};
 use crate::{By, Decider, Micros, Place};
 
-/// What a key may do. A later role includes nothing of another, except that `Admin` may do all.
+/// What a key may do. No role includes another, except that `Admin` may do everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {

@@ -110,7 +110,8 @@ pub enum SessionCommand {
         tools: u32,
         /// Who asked.
         client: Client,
-        /// How many times; one that is the first of its minute is always written down.
+        /// How many times since it was last written down. A single time is written down once a
+        /// minute; a count always.
         times: u64,
     },
     /// Asks to cancel a call, by the agent's name for its request.

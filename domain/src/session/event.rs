@@ -229,7 +229,8 @@ pub enum SessionEvent {
         /// Size of the arguments, in bytes.
         arguments_bytes: u64,
     },
-    /// The same call was refused again for the same reason within a minute.
+    /// The same was refused again for the same reason within a minute. Where one minute saw more
+    /// refusals than are recorded one by one, also other tools for that reason.
     ToolCallRefusedAgain {
         /// The refused call that stands for all of them.
         call: CallId,
