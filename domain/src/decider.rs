@@ -4,7 +4,7 @@ use cqrs_es::Aggregate;
 
 use crate::{Micros, Place};
 
-/// An aggregate as the journal needs it. `cqrs_es::Aggregate` is derived from it by [`aggregate!`].
+/// An aggregate as the journal needs it. `cqrs_es::Aggregate` is derived from it by `aggregate!`.
 pub trait Decider: Aggregate<Services = ()> + Clone + 'static {
     /// The facts that follow from `command` in this state, in order; none when it changes nothing.
     ///
