@@ -94,16 +94,20 @@ impl<A: Kind> Batch<A> {
         }
     }
 
+    /// Answers at once what changes nothing, unless that follows from events of this very batch,
+    /// which are not durable yet.
     fn answer_what_changes_nothing(&mut self) {
+        let mut pending = false;
         let asks = std::mem::take(&mut self.asks);
         for (ask, decided) in asks.into_iter().zip(std::mem::take(&mut self.decided)) {
             match decided {
-                Ok(0) => ask.answer(Ok(Vec::new())),
-                Ok(events) => {
+                Ok(0) if !pending => ask.answer(Ok(Vec::new())),
+                Err(error) if !pending => ask.answer(Err(AskError::Nonsense(error))),
+                decided => {
+                    pending |= decided.is_ok();
                     self.asks.push(ask);
-                    self.decided.push(Ok(events));
+                    self.decided.push(decided);
                 }
-                Err(error) => ask.answer(Err(AskError::Nonsense(error))),
             }
         }
     }

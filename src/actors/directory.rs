@@ -173,12 +173,22 @@ impl Directory {
         A: Kind,
         F: Future<Output = Result<Prepared<A>, AskError<A::Error>>>,
     {
+        let mut confirmed = false;
         for _ in 0..PREPARED_ANEW_MAX {
             let prepared = prepare().await?;
             let (reply, answer) = oneshot::channel();
             self.handle::<A>(id).address.do_send(Ask { prepared, reply });
             match answer.await {
                 Ok(Err(AskError::Stale(Stale(moved)))) => self.wait_for(&moved).await?,
+                // Nothing was written, so nothing has proved yet that the state was the newest.
+                Ok(Ok(events)) if events.is_empty() && !confirmed => {
+                    self.journal.confirm().await?;
+                    confirmed = true;
+                }
+                Ok(Err(AskError::Nonsense(_))) if !confirmed => {
+                    self.journal.confirm().await?;
+                    confirmed = true;
+                }
                 Ok(answer) => return answer,
                 // The entity stopped before it took the command: there will be another.
                 Err(_) => tokio::task::yield_now().await,
