@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proctor_domain::{Event, ReplicaId};
 use tokio::sync::broadcast;
 
-use crate::actors::{Calls, Directory, Keyring};
+use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring};
 use crate::config::{Config, PublicUrl};
 use crate::journal::{Delivered, Journal, Listener};
 use crate::manifests::Manifests;
+use crate::targets::Targets;
+use crate::token_count::TokenCounts;
 use crate::vault::Vault;
 
 /// Changes that an open stream may have missed before it has to look for itself.
@@ -35,6 +37,14 @@ pub struct Proctor {
     pub calls: Arc<Calls>,
     /// What virtual servers show.
     pub manifests: Manifests,
+    /// How connections are reached.
+    pub targets: Targets,
+    /// The keys of administrators and backends.
+    pub api_keys: ApiKeys,
+    /// Authentications that failed, at either door.
+    pub failures: FailureCounter,
+    /// What definitions cost a model.
+    pub token_counts: Arc<TokenCounts>,
     /// Every event that changes what a session may see or do.
     pub changes: broadcast::Sender<Delivered>,
     /// Set when Proctor is stopping: no new work is taken.

@@ -3,18 +3,22 @@
 //! **Invariants.** An entity has at most one append outstanding. Its state moves only by delivered
 //! events, in position order. Nobody decides on a state that an entity has not published.
 
+mod api_keys;
 mod ask;
 mod batch;
 mod calls;
 mod directory;
 mod entity;
+mod failures;
 mod keyring;
 mod kind;
 mod sweeper;
 
+pub use api_keys::ApiKeys;
 pub use ask::{Ask, AskError, Prepared, Sealed};
 pub use calls::{Calls, Flight};
 pub use directory::Directory;
+pub use failures::{FailureCounter, day};
 pub use keyring::{Keyring, KeyringError};
 pub use kind::Kind;
 pub use sweeper::sweep;

@@ -1,0 +1,158 @@
+//! How each connection is reached, with its secrets opened.
+//!
+//! **Invariants.** An opened secret is kept in memory only, in the [`Target`] that sends it, and is
+//! wiped when its generation is replaced. A target is never used for another generation's settings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use proctor_domain::Name;
+use proctor_domain::connection::{AuthMethod, Connection, Era, Settings, Transport};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::journal::{Reader, StoreError};
+use crate::upstream::{self, Target};
+use crate::vault::{OpenError, Vault};
+
+/// The secrets of one generation of a connection's settings. They are sealed together.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// The value of the header that authenticates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Zeroizing<String>>,
+    /// The values of the child process's environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Zeroizing<String>>,
+}
+
+/// A connection that cannot be reached as it is set.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// It was never registered, or is retired.
+    #[error("there is no connection \"{0}\" in use: register it first")]
+    NotInUse(Name),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its secrets are not there, or do not open.
+    #[error("failed to open the secrets of connection \"{name}\"{}: reconfigure it with its secrets", because(.source))]
+    Secrets {
+        /// The connection.
+        name: Name,
+        /// Why they do not open, where they are there.
+        #[source]
+        source: Option<OpenError>,
+    },
+}
+
+fn because(source: &Option<OpenError>) -> String {
+    source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default()
+}
+
+struct Opened {
+    era: Option<Era>,
+    target: Arc<Target>,
+}
+
+/// See the module.
+pub struct Targets {
+    vault: Arc<Vault>,
+    reader: Arc<dyn Reader>,
+    opened: DashMap<Name, Opened>,
+}
+
+impl Targets {
+    /// Nothing opened yet.
+    #[must_use]
+    pub fn new(vault: Arc<Vault>, reader: Arc<dyn Reader>) -> Self {
+        Self { vault, reader, opened: DashMap::new() }
+    }
+
+    /// How `connection`, which is called `name`, is reached.
+    ///
+    /// # Errors
+    /// When it is not in use, or its secrets cannot be opened.
+    pub async fn of(&self, name: &Name, connection: &Connection) -> Result<Arc<Target>, TargetError> {
+        let settings = connection
+            .settings()
+            .filter(|_| connection.is_usable())
+            .ok_or_else(|| TargetError::NotInUse(name.clone()))?;
+        let generation = connection.generation();
+        let era = connection.catalog().map(|catalog| catalog.era);
+        if let Some(opened) = self.opened.get(name)
+            && opened.target.generation == u64::from(generation)
+            && opened.era == era
+        {
+            return Ok(Arc::clone(&opened.target));
+        }
+        let secrets = self.secrets(name, generation).await?;
+        let target = Arc::new(target(name, settings, generation, era, secrets)?);
+        self.opened.insert(name.clone(), Opened { era, target: Arc::clone(&target) });
+        Ok(target)
+    }
+
+    /// The secrets of one generation of a connection's settings.
+    ///
+    /// # Errors
+    /// When they are not there or cannot be opened.
+    pub async fn secrets(&self, name: &Name, generation: u32) -> Result<Secrets, TargetError> {
+        let unreadable = |source| TargetError::Secrets { name: name.clone(), source };
+        let sealed = self.reader.connection_secret(name.as_str(), generation).await?;
+        let sealed = sealed.ok_or_else(|| unreadable(None))?;
+        let text = self
+            .vault
+            .open_connection_secret(name.as_str(), generation.into(), &sealed)
+            .map_err(|err| unreadable(Some(err)))?;
+        serde_json::from_str(&text).map_err(|_| unreadable(None))
+    }
+
+    /// Seals the secrets for one generation of a connection's settings.
+    #[must_use]
+    pub fn seal(&self, name: &Name, generation: u32, secrets: &Secrets) -> Vec<u8> {
+        let text = Zeroizing::new(serde_json::to_string(secrets).expect("text is always JSON"));
+        self.vault.seal_connection_secret(name.as_str(), generation.into(), &text)
+    }
+}
+
+fn target(
+    name: &Name,
+    settings: &Settings,
+    generation: u32,
+    era: Option<Era>,
+    mut secrets: Secrets,
+) -> Result<Target, TargetError> {
+    let missing = || TargetError::Secrets { name: name.clone(), source: None };
+    let transport = match &settings.transport {
+        Transport::Http { url } => upstream::Transport::Http { url: url.clone() },
+        Transport::Stdio { command, args, env } => {
+            let env = env
+                .iter()
+                .map(|variable| Some((variable.clone(), secrets.env.remove(variable)?)))
+                .collect::<Option<_>>()
+                .ok_or_else(missing)?;
+            upstream::Transport::Stdio { command: command.clone(), args: args.clone(), env }
+        }
+    };
+    let auth = match &settings.auth {
+        AuthMethod::None => upstream::Auth::None,
+        AuthMethod::Header { name: header } => {
+            upstream::Auth::Header { name: header.clone(), value: secrets.auth.take().ok_or_else(missing)? }
+        }
+    };
+    Ok(Target {
+        connection: name.to_string(),
+        generation: generation.into(),
+        // The secrets are part of the settings here: a new one is a new generation of both.
+        credential_generation: generation.into(),
+        transport,
+        auth,
+        private_network: settings.private_network,
+        shared: settings.shared,
+        era: era.map(|era| match era {
+            Era::Legacy => upstream::Era::Legacy,
+            Era::Modern => upstream::Era::Modern,
+        }),
+    })
+}
