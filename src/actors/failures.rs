@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn a_stream_holds_one_day_of_one_door() {
-        // 2026-11-22T00:00Z is the minute 29_909_280.
-        let midnight = 29_909_280;
+        // 2026-11-22T00:00Z is the minute 29_921_760.
+        let midnight = 29_921_760;
         assert_eq!(stream(Door::Api, midnight), "authentication:api:2026-11-22");
         assert_eq!(stream(Door::Mcp, midnight - 1), "authentication:mcp:2026-11-21");
     }
