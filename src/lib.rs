@@ -10,3 +10,4 @@ pub mod targets;
 pub mod token_count;
 pub mod upstream;
 pub mod vault;
+pub mod views;

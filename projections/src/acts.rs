@@ -1,0 +1,274 @@
+//! The audit trail's other half: one row per administrative act, with who did it.
+//!
+//! An act is every event that says by whom it was done, and what Proctor noticed at its doors.
+
+use proctor_domain::api_key::{ApiKeyEvent, Role};
+use proctor_domain::connection::{Catalog, ConnectionEvent, Era, Settings};
+use proctor_domain::session::SessionEvent;
+use proctor_domain::subject::SubjectEvent;
+use proctor_domain::virtual_server::{Capture, Definition, VirtualServerEvent};
+use proctor_domain::watch::{Door, WatchEvent};
+use proctor_domain::{By, Event, Recorded};
+use serde_json::{Value as Json, json};
+
+use crate::column::admin_acts as column;
+use crate::facts::position;
+use crate::sessions::{access_code, by_columns};
+use crate::{Change, Known, RowChange, Table, Unfounded, Value};
+
+struct Act<'a> {
+    by: Option<&'a By>,
+    kind: &'static str,
+    object: (&'static str, &'a str),
+    subject: Value<'a>,
+    reason: Option<&'a str>,
+    details: Json,
+}
+
+pub(crate) fn project<'a>(
+    recorded: &'a Recorded,
+    known: Known<'_>,
+    changes: &mut Vec<RowChange<'a>>,
+) -> Result<(), Unfounded> {
+    let act = match &recorded.event {
+        Event::Connection(event) => connection(recorded, event),
+        Event::VirtualServer(event) => virtual_server(recorded, event),
+        Event::Subject(event) => subject(recorded, event),
+        Event::ApiKey(event) => api_key(recorded, event),
+        Event::Watch(event) => watch(event),
+        Event::Session(event) => match session(recorded, event, known)? {
+            Some(act) => act,
+            None => return Ok(()),
+        },
+    };
+    let (by_kind, by_id) = act.by.map_or((Value::Null, Value::Null), by_columns);
+    changes.push(RowChange {
+        change: Change::Insert,
+        table: Table::AdminActs,
+        key: vec![position(recorded).into()],
+        columns: vec![
+            (column::recorded_at_us, recorded.place.recorded_at.0.into()),
+            (column::by_kind, by_kind),
+            (column::by_id, by_id),
+            (column::kind, act.kind.into()),
+            (column::object_kind, act.object.0.into()),
+            (column::object_id, act.object.1.into()),
+            (column::subject, act.subject),
+            (column::reason, act.reason.into()),
+            (column::details, act.details.to_string().into()),
+        ],
+    });
+    Ok(())
+}
+
+impl<'a> Act<'a> {
+    /// An act on the aggregate that the event belongs to.
+    fn on(recorded: &'a Recorded, kind: &'static str, by: &'a By) -> Self {
+        Self {
+            by: Some(by),
+            kind,
+            object: (recorded.stream.kind, &recorded.stream.id),
+            subject: Value::Null,
+            reason: None,
+            details: json!({}),
+        }
+    }
+
+    fn because(self, reason: &'a str) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    fn with(self, details: Json) -> Self {
+        Self { details, ..self }
+    }
+
+    fn about(self, subject: impl Into<Value<'a>>) -> Self {
+        Self { subject: subject.into(), ..self }
+    }
+}
+
+fn connection<'a>(recorded: &'a Recorded, event: &'a ConnectionEvent) -> Act<'a> {
+    use ConnectionEvent as Event;
+    match event {
+        Event::ConnectionRegistered { by, settings, generation } => {
+            Act::on(recorded, "connection_registered", by).with(settings_details(settings, *generation))
+        }
+        Event::ConnectionReconfigured { by, settings, generation } => {
+            Act::on(recorded, "connection_reconfigured", by).with(settings_details(settings, *generation))
+        }
+        Event::CatalogRefreshed { by, catalog } => {
+            Act::on(recorded, "catalog_refreshed", by).with(catalog_details(catalog))
+        }
+        Event::ConnectionTested { by, failure } => {
+            Act::on(recorded, "connection_tested", by).with(json!({ "failure": failure }))
+        }
+        Event::ConnectionSessionsCut { by, reason } => {
+            Act::on(recorded, "connection_sessions_cut", by).because(reason)
+        }
+        Event::ConnectionRetired { by, reason } => {
+            Act::on(recorded, "connection_retired", by).because(reason)
+        }
+    }
+}
+
+fn virtual_server<'a>(recorded: &'a Recorded, event: &'a VirtualServerEvent) -> Act<'a> {
+    use VirtualServerEvent as Event;
+    match event {
+        Event::VirtualServerDefined { by, definition } => {
+            Act::on(recorded, "virtual_server_defined", by).with(definition_details(definition))
+        }
+        Event::VirtualServerRevised { by, definition } => {
+            Act::on(recorded, "virtual_server_revised", by).with(definition_details(definition))
+        }
+        Event::VirtualServerSessionsCut { by, reason } => {
+            Act::on(recorded, "virtual_server_sessions_cut", by).because(reason)
+        }
+        Event::VirtualServerRetired { by, reason } => {
+            Act::on(recorded, "virtual_server_retired", by).because(reason)
+        }
+    }
+}
+
+fn subject<'a>(recorded: &'a Recorded, event: &'a SubjectEvent) -> Act<'a> {
+    use SubjectEvent as Event;
+    let act = match event {
+        Event::SubjectRegistered { by } => Act::on(recorded, "subject_registered", by),
+        Event::SubjectSessionsCut { by, reason } => {
+            Act::on(recorded, "subject_sessions_cut", by).because(reason)
+        }
+        Event::SubjectBlocked { by, reason } => Act::on(recorded, "subject_blocked", by).because(reason),
+        Event::SubjectUnblocked { by } => Act::on(recorded, "subject_unblocked", by),
+    };
+    act.about(&*recorded.stream.id)
+}
+
+fn session<'a>(
+    recorded: &'a Recorded,
+    event: &'a SessionEvent,
+    known: Known<'_>,
+) -> Result<Option<Act<'a>>, Unfounded> {
+    use SessionEvent as Event;
+    Ok(match event {
+        Event::SessionOpened { by, terms, version } => {
+            let details = json!({
+                "virtual_server": terms.virtual_server,
+                "version": version,
+                "access": access_code(terms.access),
+                "tools": terms.tools,
+                "expires_at_us": terms.expires_at.0,
+                "calls_max": terms.calls_max,
+                "labels": terms.label_indexes.len(),
+            });
+            Some(Act::on(recorded, "session_opened", by).about(terms.subject.as_str()).with(details))
+        }
+        Event::SessionRevoked { by, reason } => {
+            let session = known.session_of(recorded)?;
+            let details = json!({ "virtual_server": &*session.virtual_server });
+            let act = Act::on(recorded, "session_revoked", by).because(reason);
+            Some(act.about(&session.subject).with(details))
+        }
+        Event::ManifestServed { .. }
+        | Event::ToolCallAdmitted { .. }
+        | Event::ToolCallRefused { .. }
+        | Event::ToolCallRefusedAgain { .. }
+        | Event::ToolCallCancelRequested { .. }
+        | Event::ToolCallEnded { .. }
+        | Event::ToolCallAbandoned { .. } => None,
+    })
+}
+
+fn api_key<'a>(recorded: &'a Recorded, event: &'a ApiKeyEvent) -> Act<'a> {
+    match event {
+        ApiKeyEvent::ApiKeyCreated { by, name, role, expires_at } => {
+            let role = match role {
+                Role::Admin => "admin",
+                Role::Minter => "minter",
+                Role::Auditor => "auditor",
+            };
+            let details =
+                json!({ "name": name, "role": role, "expires_at_us": expires_at.map(|micros| micros.0) });
+            Act::on(recorded, "api_key_created", by).with(details)
+        }
+        ApiKeyEvent::ApiKeyRevoked { by, reason } => Act::on(recorded, "api_key_revoked", by).because(reason),
+    }
+}
+
+fn watch(event: &WatchEvent) -> Act<'_> {
+    match event {
+        WatchEvent::AuditTrailRead { by, what, filters, rows } => Act {
+            by: Some(by),
+            kind: "audit_trail_read",
+            object: ("audit_trail", what),
+            subject: Value::Null,
+            reason: None,
+            details: json!({ "filters": filters, "rows": rows }),
+        },
+        WatchEvent::AuthenticationsFailed { door, reason, minute, count } => Act {
+            by: None,
+            kind: "authentications_failed",
+            object: (
+                "door",
+                match door {
+                    Door::Mcp => "mcp",
+                    Door::Api => "api",
+                },
+            ),
+            subject: Value::Null,
+            reason: Some(reason),
+            details: json!({ "minute": minute, "count": count }),
+        },
+        WatchEvent::ReplicaStarted { by, program } => Act {
+            by: Some(by),
+            kind: "replica_started",
+            object: (
+                "replica",
+                match by {
+                    By::Replica(replica) => replica.as_str(),
+                    By::Key(key) => key.as_str(),
+                },
+            ),
+            subject: Value::Null,
+            reason: None,
+            details: json!({ "program": program }),
+        },
+    }
+}
+
+fn settings_details(settings: &Settings, generation: u32) -> Json {
+    json!({
+        "transport": settings.transport,
+        "auth": settings.auth,
+        "private_network": settings.private_network,
+        "shared": settings.shared,
+        "generation": generation,
+    })
+}
+
+/// The catalog's digest stands for the definitions, which the event names one by one.
+fn catalog_details(catalog: &Catalog) -> Json {
+    json!({
+        "digest": catalog.digest,
+        "tools": catalog.tools.len(),
+        "protocol_version": catalog.protocol_version,
+        "era": match catalog.era {
+            Era::Legacy => "legacy",
+            Era::Modern => "modern",
+        },
+    })
+}
+
+/// Names only: descriptions and fixed arguments can be long, and stand in the event.
+fn definition_details(definition: &Definition) -> Json {
+    let tools: Vec<Json> = definition
+        .tools
+        .iter()
+        .zip(definition.tool_names())
+        .map(|(tool, name)| json!({ "connection": tool.connection, "tool": tool.tool, "name": name }))
+        .collect();
+    let capture = match definition.capture {
+        Capture::Full => "full",
+        Capture::Digest => "digest",
+        Capture::None => "none",
+    };
+    json!({ "tools": tools, "capture": capture })
+}

@@ -1,0 +1,114 @@
+//! What `tools/list` showed to whom.
+
+use proctor_domain::{Micros, Position, SessionId, SubjectId};
+use rusqlite::Row;
+
+use super::select::{Condition, Page, count, per_subject, position};
+use super::{Views, ViewsError};
+
+/// Which answers to `tools/list`. What is not set does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestFilter {
+    /// Given on behalf of one of these users; an empty list finds nothing.
+    pub subjects: Option<Vec<SubjectId>>,
+    /// Given in this session.
+    pub session: Option<SessionId>,
+    /// Given on this virtual server.
+    pub virtual_server: Option<String>,
+    /// Recorded at this time or later.
+    pub from_us: Option<Micros>,
+    /// Recorded before this time.
+    pub to_us: Option<Micros>,
+}
+
+/// Answers to `tools/list` that were recorded together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// Where they stand in the journal.
+    pub position: Position,
+    /// When they were recorded.
+    pub served_at: Micros,
+    /// The session.
+    pub session: SessionId,
+    /// The user.
+    pub subject: SubjectId,
+    /// The virtual server.
+    pub virtual_server: String,
+    /// Its version.
+    pub version: u32,
+    /// SHA-256 over what was shown.
+    pub manifest: String,
+    /// How many tools were shown.
+    pub tools: u32,
+    /// How many answers.
+    pub times: u64,
+    /// The agent's software, as it says of itself.
+    pub client_name: String,
+    /// Its version.
+    pub client_version: String,
+    /// The protocol revision it speaks.
+    pub protocol_version: String,
+}
+
+impl ManifestFilter {
+    pub(super) fn page(&self, subject: Option<&str>, before: Option<Position>, limit: usize) -> Page {
+        Page {
+            columns: "t.position, t.served_at_us, t.session, t.subject, t.virtual_server, \
+                     t.version, t.manifest, t.tools, t.times, t.client_name, t.client_version, \
+                     t.protocol_version",
+            table: "manifests_served",
+            time: "served_at_us",
+            label: None,
+            conditions: vec![
+                Condition::new("t.session", self.session.as_ref().map(SessionId::as_str)),
+                Condition::new("t.subject", subject),
+                Condition::new("t.virtual_server", self.virtual_server.as_deref()),
+            ],
+            from: self.from_us,
+            to: self.to_us,
+            before,
+            limit,
+        }
+    }
+}
+
+impl Views {
+    /// Recorded answers to `tools/list`, newest first, before a position.
+    ///
+    /// # Errors
+    /// When the views cannot be read.
+    pub async fn manifests_served(
+        &self,
+        filter: ManifestFilter,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>, ViewsError> {
+        self.pool
+            .read(move |rows| {
+                per_subject(
+                    filter.subjects.as_deref(),
+                    limit,
+                    |row: &ManifestRow| row.position,
+                    |subject| filter.page(subject.map(SubjectId::as_str), before, limit).read(rows, manifest),
+                )
+            })
+            .await
+    }
+}
+
+fn manifest(row: &Row<'_>) -> rusqlite::Result<ManifestRow> {
+    Ok(ManifestRow {
+        position: position(row, 0)?,
+        served_at: Micros(row.get(1)?),
+        session: row.get::<_, String>(2)?.into(),
+        subject: row.get::<_, String>(3)?.into(),
+        virtual_server: row.get(4)?,
+        version: row.get(5)?,
+        manifest: row.get(6)?,
+        tools: row.get(7)?,
+        times: count(row, 8)?,
+        client_name: row.get(9)?,
+        client_version: row.get(10)?,
+        protocol_version: row.get(11)?,
+    })
+}

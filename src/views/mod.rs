@@ -1,0 +1,204 @@
+//! The store of the projections: runs row changes in `views.db` and answers questions from its rows.
+//!
+//! The views follow from the journal alone. They have a file of their own, which may be deleted: it is
+//! filled anew from the journal's beginning.
+//!
+//! **Invariants.** No permission is decided here. An event is never left out: one that cannot be read
+//! stops the views where they are, and says so.
+
+mod acts;
+mod batch;
+mod error;
+mod manifests;
+mod memory;
+mod projector;
+mod read;
+mod schema;
+mod select;
+mod sessions;
+mod source;
+mod tool_calls;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use proctor_domain::{Position, Recorded};
+use tokio::sync::watch;
+
+pub use acts::{ActFilter, ActRow};
+pub use error::{NotCaughtUp, ViewsError};
+pub use manifests::{ManifestFilter, ManifestRow};
+pub use proctor_projections::CallOutcome;
+pub use select::PAGE_ROWS_MAX;
+pub use sessions::{SessionCut, SessionFilter, SessionRow, SessionState, SessionsOf};
+pub use source::JournalSource;
+pub use tool_calls::{ToolCallFilter, ToolCallRow};
+
+use projector::{Message, Projector};
+use read::Pool;
+
+/// How long a list waits for the views to reach the journal's head.
+pub const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Batches handed over and not yet taken in. What does not fit is read from the journal.
+const FEED_BATCHES_MAX: usize = 64;
+
+/// How the views are doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// They read the journal, up to this position at least.
+    CatchingUp {
+        /// The journal's head when reading began.
+        head: Position,
+    },
+    /// They take in what is recorded as it is recorded.
+    Following,
+    /// They stand still and try again.
+    Failing {
+        /// Why.
+        because: Arc<str>,
+    },
+    /// They were stopped.
+    Stopped,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    position: Position,
+    health: Health,
+}
+
+/// What the projector's thread shares with everybody else.
+struct Shared {
+    state: watch::Sender<State>,
+    /// A reader waits for this position.
+    wanted: AtomicU64,
+    /// Batches up to this position did not fit and must be read from the journal.
+    dropped: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// The views of one journal. Dropping it stops them.
+pub struct Views {
+    shared: Arc<Shared>,
+    feed: SyncSender<Message>,
+    thread: Option<JoinHandle<()>>,
+    pool: Pool,
+}
+
+impl Views {
+    /// Opens or makes the file at `path` and starts the thread that keeps it up to date. `runtime`
+    /// drives what `source` awaits.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or made.
+    pub fn open(
+        path: &Path,
+        source: impl JournalSource,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Self, ViewsError> {
+        let writer = write::Writer::open(path)?;
+        let position = writer.checkpoint()?.position;
+        let state = State { position, health: Health::CatchingUp { head: position } };
+        let shared = Arc::new(Shared {
+            state: watch::Sender::new(state),
+            wanted: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+        });
+        let (feed, inbox) = sync_channel(FEED_BATCHES_MAX);
+        let projector =
+            Projector::new(PathBuf::from(path), Arc::new(source), runtime, inbox, Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("views".to_owned())
+            .spawn(move || projector.run(writer))
+            .map_err(ViewsError::Thread)?;
+        Ok(Self { shared, feed, thread: Some(thread), pool: Pool::new(path) })
+    }
+
+    /// Hands over events just recorded, in order. Never waits: what does not fit is read later.
+    pub fn feed(&self, batch: Arc<[Arc<Recorded>]>) {
+        let Some(last) = batch.last().map(|event| event.place.position) else { return };
+        if let Err(TrySendError::Full(_)) = self.feed.try_send(Message::Recorded(batch)) {
+            self.shared.dropped.fetch_max(last.0, Ordering::SeqCst);
+            self.wake();
+        }
+    }
+
+    /// How far the views are, as this process knows.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.shared.state.borrow().position
+    }
+
+    /// How they are doing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.state.borrow().health.clone()
+    }
+
+    /// Waits until the views have reached `position`; the rows are written at once, not with the next
+    /// full batch.
+    ///
+    /// # Errors
+    /// When `deadline` passes before, or the views stand still.
+    pub async fn wait_for(&self, position: Position, deadline: Duration) -> Result<(), NotCaughtUp> {
+        if self.position() >= position {
+            return Ok(());
+        }
+        let mut state = self.shared.state.subscribe();
+        self.shared.wanted.fetch_max(position.0, Ordering::SeqCst);
+        self.wake();
+        let settled = |state: &State| {
+            state.position >= position || matches!(state.health, Health::Failing { .. } | Health::Stopped)
+        };
+        // Either way the newest state says what came of it.
+        let _ = tokio::time::timeout(deadline, state.wait_for(settled)).await;
+        let State { position: at, health } = self.shared.state.borrow().clone();
+        if at >= position {
+            return Ok(());
+        }
+        let because = match health {
+            Health::CatchingUp { head } => {
+                Some(format!("catching up with the journal, which ends at {head}"))
+            }
+            Health::Following => None,
+            Health::Failing { because } => Some(because.to_string()),
+            Health::Stopped => Some("the server is shutting down".to_owned()),
+        };
+        Err(NotCaughtUp { at, wanted: position, because })
+    }
+
+    /// Writes what was handed over and stops. Blocks until that is done.
+    pub fn stop(mut self) {
+        self.end();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the audit views panicked");
+        }
+    }
+
+    fn end(&self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// A full channel wakes just as well.
+    fn wake(&self) {
+        let _ = self.feed.try_send(Message::Wake);
+    }
+}
+
+impl Drop for Views {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! The thread: fed, not fed, fed with gaps, and reading what it cannot read.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proctor_domain::{Position, Recorded, UnreadableEvent};
+
+use super::history::History;
+use super::{Folder, dump};
+use crate::views::write::Writer;
+use crate::views::{Health, JournalSource, Views};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+struct Journal {
+    events: Mutex<Vec<Arc<Recorded>>>,
+    reads: AtomicUsize,
+    unreadable: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Source(Arc<Journal>);
+
+impl JournalSource for Source {
+    type Error = UnreadableEvent;
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Arc<Recorded>>, UnreadableEvent> {
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
+        if self.0.unreadable.load(Ordering::SeqCst) {
+            return Err(UnreadableEvent::Kind("hologram".into()));
+        }
+        let after = usize::try_from(after.0).unwrap();
+        Ok(self.0.events.lock().unwrap().iter().skip(after).take(limit).cloned().collect())
+    }
+
+    async fn head(&self) -> Result<Position, UnreadableEvent> {
+        Ok(Position(self.0.events.lock().unwrap().len() as u64))
+    }
+}
+
+fn events(count: u16) -> Vec<Arc<Recorded>> {
+    let choices: Vec<(u8, u16)> = (0..count).map(|n| ((n % 251) as u8, n.wrapping_mul(7_919))).collect();
+    History::of(&choices).events
+}
+
+fn expected(events: &[Arc<Recorded>]) -> Vec<(&'static str, Vec<rusqlite::types::Value>)> {
+    let folder = Folder::new();
+    Writer::open(&folder.views()).unwrap().apply(events).unwrap();
+    dump(&folder.views())
+}
+
+fn open(folder: &Folder, journal: &Arc<Journal>) -> Views {
+    let source = Source(Arc::clone(journal));
+    Views::open(&folder.views(), source, tokio::runtime::Handle::current()).unwrap()
+}
+
+fn feed(views: &Views, events: &[Arc<Recorded>]) {
+    for batch in events.chunks(17) {
+        views.feed(batch.into());
+    }
+}
+
+#[tokio::test]
+async fn what_is_handed_over_is_taken_in_without_reading_the_journal() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let events = events(900);
+    let views = open(&folder, &journal);
+    while views.health() != Health::Following {
+        tokio::task::yield_now().await;
+    }
+    let reads = journal.reads.load(Ordering::SeqCst);
+    feed(&views, &events);
+    views.wait_for(Position(events.len() as u64), SOON).await.unwrap();
+    assert_eq!(journal.reads.load(Ordering::SeqCst), reads);
+    assert_eq!(dump(&folder.views()), expected(&events));
+    views.stop();
+}
+
+#[tokio::test]
+async fn a_gap_and_a_full_channel_are_made_good_from_the_journal() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let events = events(6_000);
+    *journal.events.lock().unwrap() = events[..1_000].to_vec();
+    let views = open(&folder, &journal);
+    views.wait_for(Position(1_000), SOON).await.unwrap();
+    *journal.events.lock().unwrap() = events.clone();
+    feed(&views, &events[1_500..2_000]);
+    feed(&views, &events[2_000..]);
+    views.wait_for(Position(events.len() as u64), SOON).await.unwrap();
+    assert_eq!(dump(&folder.views()), expected(&events));
+    views.stop();
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_is_served_from_the_journal_when_nothing_was_handed_over() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let views = open(&folder, &journal);
+    let events = events(50);
+    *journal.events.lock().unwrap() = events.clone();
+    views.wait_for(Position(50), SOON).await.unwrap();
+    assert_eq!(views.position(), Position(50));
+
+    let error = views.wait_for(Position(51), Duration::from_millis(30)).await.unwrap_err();
+    assert_eq!((error.at, error.wanted), (Position(50), Position(51)));
+    views.stop();
+}
+
+#[tokio::test]
+async fn an_unknown_event_stops_the_views_and_says_so_until_it_can_be_read() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let events = events(20);
+    *journal.events.lock().unwrap() = events.clone();
+    journal.unreadable.store(true, Ordering::SeqCst);
+    let views = open(&folder, &journal);
+    let error = views.wait_for(Position(20), SOON).await.unwrap_err();
+    assert_eq!(error.at, Position(0));
+    assert!(error.to_string().contains("hologram"), "{error}");
+    assert!(matches!(views.health(), Health::Failing { because } if because.contains("hologram")));
+    assert!(dump(&folder.views()).is_empty());
+
+    journal.unreadable.store(false, Ordering::SeqCst);
+    while views.position() < Position(20) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(dump(&folder.views()), expected(&events));
+    views.stop();
+}
+
+#[tokio::test]
+async fn stopping_writes_what_was_handed_over_and_the_next_start_goes_on_from_there() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let events = events(300);
+    let views = open(&folder, &journal);
+    while views.health() != Health::Following {
+        tokio::task::yield_now().await;
+    }
+    feed(&views, &events[..200]);
+    views.stop();
+    assert_eq!(dump(&folder.views()), expected(&events[..200]));
+
+    *journal.events.lock().unwrap() = events.clone();
+    let views = open(&folder, &journal);
+    assert_eq!(views.position(), Position(200));
+    views.wait_for(Position(300), SOON).await.unwrap();
+    assert_eq!(dump(&folder.views()), expected(&events));
+    views.stop();
+}
+
+#[tokio::test]
+async fn views_of_an_undone_past_or_another_shape_are_made_anew() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let (mut undone, now) = (events(300), events(120));
+    // A backup was restored: the same positions, other events.
+    for event in &mut undone {
+        let other = Recorded { event_id: format!("{}_undone", event.event_id).into(), ..(**event).clone() };
+        *event = Arc::new(other);
+    }
+    Writer::open(&folder.views()).unwrap().apply(&undone).unwrap();
+    *journal.events.lock().unwrap() = now.clone();
+    let views = open(&folder, &journal);
+    while views.position() != Position(120) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(dump(&folder.views()), expected(&now));
+    views.stop();
+
+    let connection = rusqlite::Connection::open(folder.views()).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE checkpoints SET shape = 'older'; DROP TABLE usage; CREATE TABLE usage (x);
+             CREATE TABLE forgotten (x); DELETE FROM tool_calls;",
+        )
+        .unwrap();
+    let views = open(&folder, &journal);
+    views.wait_for(Position(120), SOON).await.unwrap();
+    assert_eq!(dump(&folder.views()), expected(&now));
+    let left: u32 = connection
+        .query_row("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'forgotten'", (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
+    views.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_on_one_file_write_every_event_once() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let events = events(3_000);
+    let (one, two) = (open(&folder, &journal), open(&folder, &journal));
+    for (index, batch) in events.chunks(40).enumerate() {
+        journal.events.lock().unwrap().extend_from_slice(batch);
+        one.feed(batch.into());
+        two.feed(batch.into());
+        if index % 9 == 0 {
+            let head = batch.last().unwrap().place.position;
+            let (first, second) = tokio::join!(one.wait_for(head, SOON), two.wait_for(head, SOON));
+            assert_eq!((first, second), (Ok(()), Ok(())));
+        }
+    }
+    let head = Position(events.len() as u64);
+    one.wait_for(head, SOON).await.unwrap();
+    two.wait_for(head, SOON).await.unwrap();
+    assert_eq!(dump(&folder.views()), expected(&events));
+    one.stop();
+    two.stop();
+}
