@@ -15,16 +15,27 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 mod admission;
+mod catalog;
 mod envelope;
 mod failure;
 mod guard;
 mod headers;
+mod http;
+mod line;
+mod pool;
 mod sse;
+mod stdio;
+#[cfg(test)]
+mod tests;
+mod way;
 
 pub use admission::{Admission, Gate, Passage, Refusal};
+pub use catalog::{Catalog, RejectedTool, Tool};
 pub use failure::{FailureKind, UpstreamError};
 pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
 pub use headers::{HeaderParam, header_params};
+pub use line::Probed;
+pub use pool::Upstreams;
 
 /// The newest protocol version, which needs no handshake.
 pub const MODERN_VERSION: &str = "2026-07-28";

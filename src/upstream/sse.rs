@@ -56,6 +56,12 @@ impl SseReader {
         self.retry
     }
 
+    /// Forgets a half-read event, for a stream that ended in its middle and is resumed.
+    pub fn restart(&mut self) {
+        *self =
+            Self { last_event_id: self.last_event_id.take(), retry: self.retry, ..Self::new(self.size_max) };
+    }
+
     /// Consumes bytes from the front of `chunk` up to the end of the next event, and gives the
     /// event's data. `None` means that the chunk is used up.
     pub fn next(&mut self, chunk: &mut &[u8]) -> Result<Option<Vec<u8>>, EventTooLarge> {

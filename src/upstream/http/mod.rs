@@ -1,0 +1,217 @@
+//! Upstreams over streamable HTTP, in both eras.
+//!
+//! **Invariants.** Everything here belongs to one isolation key: its connections, its session. The
+//! gate of a call is asked on an open connection, right before the request is handed to it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http::{HeaderName, HeaderValue};
+use serde_json::value::RawValue;
+
+use super::{
+    Auth, Call, Era, FailureKind, Limits,
+    envelope::{self, Answer},
+    failure::{Failure, Shown},
+    guard::{Dialer, Endpoint, Reach},
+    headers::param_headers,
+    line::{Asked, Line, Outgoing, Pass, Ready, greet},
+};
+
+mod exchange;
+mod reply;
+mod wire;
+
+use wire::IdleWires;
+
+/// Headers that belong to HTTP or MCP and cannot carry a credential.
+const RESERVED_HEADERS: [&str; 14] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// One upstream over HTTP, for one isolation key.
+pub(super) struct HttpUpstream {
+    endpoint: Endpoint,
+    reach: Reach,
+    auth: Option<(HeaderName, HeaderValue)>,
+    dialer: Dialer,
+    limits: Arc<Limits>,
+    idle: IdleWires,
+    ready: ArcSwapOption<Ready>,
+    greeting: tokio::sync::Mutex<()>,
+}
+
+impl HttpUpstream {
+    /// Takes a target's settings apart; nothing is connected yet.
+    pub fn new(
+        url: &str,
+        auth: &Auth,
+        reach: Reach,
+        dialer: Dialer,
+        limits: Arc<Limits>,
+    ) -> Result<Self, Failure> {
+        let wrong = |detail| Failure::unsent(FailureKind::Configuration, detail);
+        let endpoint =
+            Endpoint::parse(url).map_err(|err| wrong(format!("cannot be called: its URL {err}")))?;
+        Ok(Self {
+            endpoint,
+            reach,
+            auth: auth_header(auth).map_err(wrong)?,
+            dialer,
+            limits,
+            idle: IdleWires::default(),
+            ready: ArcSwapOption::empty(),
+            greeting: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Calls a tool.
+    pub async fn call<N: FnMut(&RawValue)>(
+        self: &Arc<Self>,
+        era: Option<Era>,
+        call: &Call<'_>,
+        pass: &Pass,
+        notifications: &mut N,
+    ) -> Result<Answer, Failure> {
+        let mut renewed = false;
+        loop {
+            let ready = self.establish(era).await?;
+            let modern = ready.is_modern();
+            let outgoing = Outgoing {
+                id: pass.flight.id,
+                method: "tools/call",
+                name: Some(call.tool),
+                body: envelope::tool_call(pass.flight.id, call, modern),
+                params: match modern {
+                    true => param_headers(call.header_params, call.arguments),
+                    false => Vec::new(),
+                },
+            };
+            match self.exchange(&ready, outgoing, Some(pass), notifications).await {
+                Ok(asked) => return Ok(asked.answer),
+                // 404 says that the session is unknown: the server looked no further, so the call
+                // was not executed and may go out once more in a new session.
+                Err(failure)
+                    if failure.kind == FailureKind::Http(404) && ready.session().is_some() && !renewed =>
+                {
+                    self.forget(&ready);
+                    pass.flight.set_sent(false);
+                    renewed = true;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Makes sure that the era is known and a legacy session stands.
+    pub async fn establish(self: &Arc<Self>, era: Option<Era>) -> Result<Arc<Ready>, Failure> {
+        if let Some(ready) = self.ready.load_full() {
+            return Ok(ready);
+        }
+        let _one_at_a_time = self.greeting.lock().await;
+        if let Some(ready) = self.ready.load_full() {
+            return Ok(ready);
+        }
+        let (ready, _) = greet(self, era).await.map_err(|failure| Failure {
+            // What left was the greeting, not the call.
+            sent: false,
+            ..failure
+        })?;
+        let ready = Arc::new(ready);
+        self.ready.store(Some(ready.clone()));
+        Ok(ready)
+    }
+
+    /// Takes over what a probe on this line agreed on.
+    pub fn adopt(&self, ready: Ready) {
+        self.ready.store(Some(Arc::new(ready)));
+    }
+
+    /// Asks something else than a tool call.
+    pub async fn ask_ready(self: &Arc<Self>, era: Era, outgoing: Outgoing<'_>) -> Result<Answer, Failure> {
+        let ready = self.establish(Some(era)).await?;
+        Ok(self.ask(&ready, outgoing).await?.answer)
+    }
+
+    /// Forgets a session that the upstream does not know any more.
+    fn forget(&self, gone: &Ready) {
+        self.ready.rcu(|now| now.as_ref().filter(|now| !std::ptr::eq(&***now, gone)).cloned());
+    }
+
+    /// Tells the upstream that a legacy call is not wanted any more. In the modern era, closing the
+    /// response stream says so.
+    pub async fn cancel(self: &Arc<Self>, id: u64) {
+        let Some(ready) = self.ready.load_full().filter(|ready| !ready.is_modern()) else {
+            return;
+        };
+        let body = envelope::cancelled(id);
+        if let Err(failure) = self.tell(&ready, "notifications/cancelled", body).await {
+            tracing::debug!(detail = failure.detail, "a cancellation did not arrive");
+        }
+    }
+
+    /// Closes idle connections that are old.
+    pub fn prune(&self) {
+        self.idle.prune();
+    }
+
+    /// Closes idle connections and ends the legacy session.
+    pub async fn close(self: &Arc<Self>) {
+        if let Some(ready) = self.ready.swap(None)
+            && ready.session().is_some()
+        {
+            self.end_session(&ready).await;
+        }
+        self.idle.clear();
+    }
+}
+
+impl Line for Arc<HttpUpstream> {
+    async fn ask(&self, ready: &Ready, outgoing: Outgoing<'_>) -> Result<Asked, Failure> {
+        self.exchange(ready, outgoing, None, &mut |_: &RawValue| ()).await
+    }
+
+    async fn tell(&self, ready: &Ready, method: &'static str, body: String) -> Result<(), Failure> {
+        self.send_only(ready, method, body).await
+    }
+
+    async fn mend(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn auth_header(auth: &Auth) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+    let Auth::Header { name, value } = auth else {
+        return Ok(None);
+    };
+    let header = HeaderName::try_from(name.as_str())
+        .map_err(|_| format!("cannot be called: {} is not a header's name", Shown(name)))?;
+    if RESERVED_HEADERS.contains(&header.as_str()) || header.as_str().starts_with("mcp-") {
+        return Err(format!(
+            "cannot be called: the header {} is not free to carry a credential",
+            Shown(name)
+        ));
+    }
+    // The parser's error would repeat nothing of the value, but neither may ours.
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        format!(
+            "cannot be called: the value for the header {} holds characters that no header can carry",
+            Shown(name)
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(Some((header, value)))
+}

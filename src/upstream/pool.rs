@@ -1,0 +1,359 @@
+//! All upstreams of this process: who may share what, what is kept open and what is closed.
+//!
+//! **Invariants.** Connections, MCP sessions and child processes are kept per isolation key:
+//! connection, configuration, credential and subject, the last only where the connection is not
+//! shared. Nothing in use is closed to make room.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use dashmap::DashMap;
+use futures_util::future::join_all;
+use serde_json::value::RawValue;
+use tokio::{
+    runtime::Handle,
+    time::{sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Admission, Call, Catalog, Dialer, Era, FailureKind, Limits, Outcome, Probed, Target, UpstreamError,
+    catalog,
+    envelope::{self, Answer},
+    failure::{Failure, Shown},
+    line::{Flight, Outgoing, Pass, next_id},
+    way::Way,
+};
+
+/// Telling an upstream that a call was cancelled may take so long.
+const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// Old connections and unused upstreams are looked for at least this often.
+const SWEEP_EVERY_MAX: Duration = Duration::from_secs(15);
+
+/// All upstreams of this process. Clones are the same.
+#[derive(Clone)]
+pub struct Upstreams(Arc<Inner>);
+
+struct Inner {
+    limits: Arc<Limits>,
+    dialer: Dialer,
+    runtime: Handle,
+    open: DashMap<Key, Arc<Slot>>,
+    /// Held while an upstream is added, so that the limits are kept exactly.
+    opening: Mutex<()>,
+    epoch: Instant,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    connection: String,
+    generation: u64,
+    credential_generation: u64,
+    /// Absent where all subjects share.
+    subject: Option<String>,
+}
+
+struct Slot {
+    way: Way,
+    users: AtomicUsize,
+    used_at_ms: AtomicU64,
+}
+
+/// A slot that is not closed while this exists.
+struct InUse<'a> {
+    slot: Arc<Slot>,
+    inner: &'a Inner,
+}
+
+impl<'a> InUse<'a> {
+    fn new(slot: &Arc<Slot>, inner: &'a Inner) -> Self {
+        slot.users.fetch_add(1, Ordering::AcqRel);
+        Self { slot: slot.clone(), inner }
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.slot.used_at_ms.store(self.inner.now_ms(), Ordering::Relaxed);
+        self.slot.users.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How the work of a call ended.
+enum End {
+    Done(Result<Answer, Failure>),
+    Cancelled,
+    TimedOut,
+}
+
+impl Upstreams {
+    /// Makes the process's way out. Children and upkeep live on the current runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(limits: Limits) -> Self {
+        let runtime = Handle::current();
+        let inner = Arc::new(Inner {
+            dialer: Dialer::new(limits.connect_wait),
+            limits: Arc::new(limits),
+            runtime: runtime.clone(),
+            open: DashMap::new(),
+            opening: Mutex::new(()),
+            epoch: Instant::now(),
+        });
+        runtime.spawn(sweep(Arc::downgrade(&inner)));
+        Self(inner)
+    }
+
+    /// Calls a tool for `subject`.
+    ///
+    /// Notifications that belong to the call are handed to `notifications` as they came, with
+    /// Proctor's own progress token in them. At `deadline`, or when `cancel` fires, the upstream is
+    /// told in its era's way that the call is not wanted any more.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing that only the caller knows")]
+    pub async fn call(
+        &self,
+        admission: Admission,
+        target: &Target,
+        subject: &str,
+        call: Call<'_>,
+        deadline: Instant,
+        cancel: CancellationToken,
+        mut notifications: impl FnMut(&RawValue),
+    ) -> Outcome {
+        let flight = Arc::new(Flight::new());
+        let in_use = match self.0.slot(target, subject) {
+            Ok(in_use) => in_use,
+            Err(failure) => return failed(target, failure),
+        };
+        let work = in_use.slot.way.call(
+            target.era,
+            &call,
+            Pass { admission, cancel: cancel.clone(), flight: flight.clone() },
+            &mut notifications,
+        );
+        // In the modern era over HTTP, dropping `work` closes the connection, which cancels.
+        let end = tokio::select! {
+            biased;
+            () = cancel.cancelled() => End::Cancelled,
+            done = work => End::Done(done),
+            () = sleep_until(deadline.into()) => End::TimedOut,
+        };
+        if flight.sent() && matches!(end, End::Cancelled | End::TimedOut) {
+            tell_cancelled(in_use.slot.clone(), flight.id);
+        }
+        match end {
+            End::Done(Ok(Answer::Result(result))) => match envelope::is_error(&result) {
+                Ok(is_error) => Outcome::Succeeded { result, is_error },
+                Err(detail) => failed(target, Failure::protocol(detail)),
+            },
+            End::Done(Ok(Answer::Error(err))) => Outcome::RpcError(err),
+            End::Done(Err(failure)) if cancel.is_cancelled() && !failure.sent => {
+                Outcome::Cancelled { sent: false }
+            }
+            End::Done(Err(failure)) => failed(target, failure),
+            End::Cancelled => Outcome::Cancelled { sent: flight.sent() },
+            End::TimedOut => failed(
+                target,
+                Failure {
+                    kind: FailureKind::Timeout,
+                    detail: "did not answer tools/call in time".to_owned(),
+                    sent: flight.sent(),
+                },
+            ),
+        }
+    }
+
+    /// Finds out whether an upstream can be reached and which era it speaks, on a line of its own.
+    ///
+    /// # Errors
+    /// With what went wrong and what to do, for an administrator.
+    pub async fn probe(&self, target: &Target) -> Result<Probed, UpstreamError> {
+        let way = self.0.way(target).map_err(|failure| error(target, failure))?;
+        let probed = self.in_time(target, way.probe()).await;
+        way.close().await;
+        probed
+    }
+
+    /// Discovers all tools of an upstream, on a line of its own, and the era that it speaks.
+    ///
+    /// # Errors
+    /// With what went wrong and what to do, for an administrator.
+    pub async fn catalog(&self, target: &Target) -> Result<(Catalog, Era), UpstreamError> {
+        let way = self.0.way(target).map_err(|failure| error(target, failure))?;
+        let work = async {
+            let era = way.probe().await?.era;
+            let modern = era == Era::Modern;
+            let way = &way;
+            let catalog = catalog::discover(&self.0.limits, |cursor| async move {
+                let id = next_id();
+                let body = envelope::tools_list(id, cursor.as_deref(), modern);
+                way.ask(era, Outgoing::plain(id, "tools/list", body)).await
+            })
+            .await?;
+            Ok((catalog, era))
+        };
+        let found = self.in_time(target, work).await;
+        way.close().await;
+        found
+    }
+
+    async fn in_time<T>(
+        &self,
+        target: &Target,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, UpstreamError> {
+        let wait = self.0.limits.handshake_wait;
+        timeout(wait, work)
+            .await
+            .unwrap_or_else(|_| {
+                let detail = format!("did not answer within {} s", wait.as_secs());
+                Err(Failure::sent(FailureKind::Timeout, detail))
+            })
+            .map_err(|failure| error(target, failure))
+    }
+
+    /// Closes everything that belongs to a connection. Child processes end with the calls that they
+    /// are answering; HTTP calls on their way are the caller's to cancel.
+    pub fn retire(&self, connection: &str) {
+        let mut closing = Vec::new();
+        self.0.open.retain(|key, slot| {
+            let keep = key.connection != connection;
+            if !keep {
+                closing.push(slot.clone());
+            }
+            keep
+        });
+        self.0.runtime.spawn(close_all(closing));
+    }
+
+    /// Closes everything, and returns when child processes have ended.
+    pub async fn shutdown(&self) {
+        let mut closing = Vec::new();
+        self.0.open.retain(|_, slot| {
+            closing.push(slot.clone());
+            false
+        });
+        close_all(closing).await;
+    }
+}
+
+impl Inner {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn way(&self, target: &Target) -> Result<Way, Failure> {
+        Way::new(target, &self.dialer, &self.limits, &self.runtime)
+    }
+
+    /// The slot of an isolation key, opened where it is not.
+    fn slot(&self, target: &Target, subject: &str) -> Result<InUse<'_>, Failure> {
+        let key = Key {
+            connection: target.connection.clone(),
+            generation: target.generation,
+            credential_generation: target.credential_generation,
+            subject: (!target.shared).then(|| subject.to_owned()),
+        };
+        if let Some(slot) = self.open.get(&key) {
+            return Ok(InUse::new(&slot, self));
+        }
+        let _one_at_a_time = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = self.open.get(&key) {
+            return Ok(InUse::new(&slot, self));
+        }
+        let way = self.way(target)?;
+        self.make_room(&way)?;
+        let slot =
+            Arc::new(Slot { way, users: AtomicUsize::new(0), used_at_ms: AtomicU64::new(self.now_ms()) });
+        let in_use = InUse::new(&slot, self);
+        self.open.insert(key, slot);
+        Ok(in_use)
+    }
+
+    /// Closes the upstream that was idle for longest, if the limits are reached.
+    fn make_room(&self, way: &Way) -> Result<(), Failure> {
+        let children = || self.open.iter().filter(|slot| slot.is_child()).count();
+        let too_many_children = way.is_child() && children() >= self.limits.children_max;
+        if !too_many_children && self.open.len() < self.limits.open_max {
+            return Ok(());
+        }
+        let oldest = self
+            .open
+            .iter()
+            .filter(|slot| slot.is_idle() && (slot.is_child() || !too_many_children))
+            .min_by_key(|slot| slot.used_at_ms.load(Ordering::Relaxed))
+            .map(|slot| slot.key().clone());
+        // Asked again under the map's own lock: somebody may have started to use it.
+        let removed = oldest.and_then(|key| self.open.remove_if(&key, |_, slot| slot.is_idle()));
+        match removed {
+            Some((_, slot)) => {
+                self.runtime.spawn(close_all(vec![slot]));
+                Ok(())
+            }
+            None => Err(Failure::unsent(
+                FailureKind::Busy,
+                "was not called: as many upstreams as allowed are in use; try again later",
+            )),
+        }
+    }
+}
+
+impl Slot {
+    fn is_idle(&self) -> bool {
+        self.users.load(Ordering::Acquire) == 0
+    }
+
+    fn is_child(&self) -> bool {
+        self.way.is_child()
+    }
+}
+
+async fn close_all(slots: Vec<Arc<Slot>>) {
+    join_all(slots.iter().map(|slot| slot.way.close())).await;
+}
+
+/// Closes what nobody used for long, for as long as the pool exists.
+async fn sweep(inner: Weak<Inner>) {
+    loop {
+        let Some(pool) = inner.upgrade() else { return };
+        let idle_max = pool.limits.idle_max;
+        let now_ms = pool.now_ms();
+        let mut closing = Vec::new();
+        pool.open.retain(|_, slot| {
+            let idle_ms = now_ms.saturating_sub(slot.used_at_ms.load(Ordering::Relaxed));
+            let keep = !slot.is_idle() || u128::from(idle_ms) < idle_max.as_millis();
+            match keep {
+                true => slot.way.prune(),
+                false => closing.push(slot.clone()),
+            }
+            keep
+        });
+        drop(pool);
+        close_all(closing).await;
+        sleep((idle_max / 4).clamp(Duration::from_millis(10), SWEEP_EVERY_MAX)).await;
+    }
+}
+
+fn tell_cancelled(slot: Arc<Slot>, id: u64) {
+    tokio::spawn(async move {
+        let _abandoned = timeout(CANCEL_WAIT, slot.way.cancel(id)).await;
+    });
+}
+
+fn error(target: &Target, failure: Failure) -> UpstreamError {
+    UpstreamError { connection: target.connection.clone(), kind: failure.kind, detail: failure.detail }
+}
+
+fn failed(target: &Target, failure: Failure) -> Outcome {
+    Outcome::Failed {
+        kind: failure.kind,
+        detail: format!("connection {} {}", Shown(&target.connection), failure.detail),
+        sent: failure.sent,
+    }
+}

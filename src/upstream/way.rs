@@ -1,0 +1,122 @@
+//! The way to one upstream, whichever transport it takes.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
+use tokio::{runtime::Handle, time::timeout};
+
+use super::{
+    Call, Dialer, Era, Limits, Probed, Reach, Target, Transport,
+    envelope::Answer,
+    failure::Failure,
+    http::HttpUpstream,
+    line::{Outgoing, Pass, discover},
+    stdio::{Program, StdioUpstream},
+};
+
+/// Ending a session or a child when it is closed may take so long.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+pub(super) enum Way {
+    Http(Arc<HttpUpstream>),
+    Stdio(StdioUpstream),
+}
+
+impl Way {
+    /// Takes a target's settings apart; nothing is connected or started yet.
+    pub fn new(
+        target: &Target,
+        dialer: &Dialer,
+        limits: &Arc<Limits>,
+        runtime: &Handle,
+    ) -> Result<Self, Failure> {
+        match &target.transport {
+            Transport::Http { url } => {
+                let reach = match target.private_network {
+                    true => Reach::Private,
+                    false => Reach::Global,
+                };
+                let http = HttpUpstream::new(url, &target.auth, reach, dialer.clone(), limits.clone())?;
+                Ok(Self::Http(Arc::new(http)))
+            }
+            Transport::Stdio { command, args, env } => {
+                let program = Program {
+                    connection: target.connection.clone(),
+                    command: command.clone(),
+                    args: args.clone(),
+                    env: env.clone(),
+                };
+                Ok(Self::Stdio(StdioUpstream::new(program, limits.clone(), runtime.clone())))
+            }
+        }
+    }
+
+    pub fn is_child(&self) -> bool {
+        matches!(self, Self::Stdio(_))
+    }
+
+    /// Calls a tool.
+    pub async fn call<N: FnMut(&RawValue)>(
+        &self,
+        era: Option<Era>,
+        call: &Call<'_>,
+        pass: Pass,
+        notifications: &mut N,
+    ) -> Result<Answer, Failure> {
+        match self {
+            Self::Http(upstream) => upstream.call(era, call, &pass, notifications).await,
+            Self::Stdio(upstream) => upstream.call(era, call, pass, notifications).await,
+        }
+    }
+
+    /// Tells the upstream that a call is not wanted any more.
+    pub async fn cancel(&self, id: u64) {
+        match self {
+            Self::Http(upstream) => upstream.cancel(id).await,
+            Self::Stdio(upstream) => upstream.cancel(id).await,
+        }
+    }
+
+    /// Finds the era and takes it up.
+    pub async fn probe(&self) -> Result<Probed, Failure> {
+        match self {
+            Self::Http(upstream) => {
+                let (ready, probed) = discover(upstream).await?;
+                upstream.adopt(ready);
+                Ok(probed)
+            }
+            Self::Stdio(upstream) => {
+                let starting = upstream.starting()?;
+                let (ready, probed) = discover(&starting).await?;
+                upstream.adopt(&starting, ready).await;
+                Ok(probed)
+            }
+        }
+    }
+
+    /// Asks something else than a tool call.
+    pub async fn ask(&self, era: Era, outgoing: Outgoing<'_>) -> Result<Answer, Failure> {
+        match self {
+            Self::Http(upstream) => upstream.ask_ready(era, outgoing).await,
+            Self::Stdio(upstream) => upstream.ask(Some(era), outgoing).await,
+        }
+    }
+
+    /// Closes idle connections that are old.
+    pub fn prune(&self) {
+        if let Self::Http(upstream) = self {
+            upstream.prune();
+        }
+    }
+
+    /// Ends sessions, connections and the child.
+    pub async fn close(&self) {
+        let closing = async {
+            match self {
+                Self::Http(upstream) => upstream.close().await,
+                Self::Stdio(upstream) => upstream.close().await,
+            }
+        };
+        let _abandoned = timeout(CLOSE_WAIT, closing).await;
+    }
+}
