@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use proctor_domain::watch::{Notice, Watch, WatchEvent};
 use proctor_domain::{Event, ReplicaId};
 use tokio::sync::broadcast;
 
-use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring};
+use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, day};
 use crate::config::{Config, PublicUrl};
 use crate::journal::{Delivered, Journal, Listener};
 use crate::manifests::Manifests;
 use crate::targets::Targets;
 use crate::token_count::TokenCounts;
+use crate::upstream::Upstreams;
 use crate::vault::Vault;
+use crate::views::Views;
 
 /// Changes that an open stream may have missed before it has to look for itself.
 const CHANGES_KEPT: usize = 1_024;
@@ -45,6 +48,10 @@ pub struct Proctor {
     pub failures: FailureCounter,
     /// What definitions cost a model.
     pub token_counts: Arc<TokenCounts>,
+    /// The way out.
+    pub upstreams: Upstreams,
+    /// The projections: the audit trail and lists.
+    pub views: Arc<Views>,
     /// Every event that changes what a session may see or do.
     pub changes: broadcast::Sender<Delivered>,
     /// Set when Proctor is stopping: no new work is taken.
@@ -63,22 +70,23 @@ impl Proctor {
     pub fn mcp_server_url(&self, virtual_server: &str) -> String {
         self.public_url.at(&format!("/mcp/{virtual_server}"))
     }
+
+    /// Writes down something that Proctor noticed, in the stream `about` of this day.
+    pub async fn notice(&self, about: &str, event: WatchEvent) {
+        let stream = format!("{about}:{}", day(crate::actors::now()));
+        let noted = self.directory.tell::<Watch>(&stream, Notice(event)).await;
+        if let Err(error) = noted {
+            tracing::error!(%error, about, "failed to write down what was noticed");
+        }
+    }
 }
 
 /// Hands on the few events that open streams wait for.
 pub struct Changes(pub broadcast::Sender<Delivered>);
 
-impl Changes {
-    /// Nobody waits yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(broadcast::Sender::new(CHANGES_KEPT))
-    }
-}
-
 impl Default for Changes {
     fn default() -> Self {
-        Self::new()
+        Self(broadcast::Sender::new(CHANGES_KEPT))
     }
 }
 

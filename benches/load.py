@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Measures audited tool calls under load, beside nginx as a plain proxy of the same upstream.
+
+Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--keep]
+
+Builds the release binaries, starts everything on loopback with free ports and a data folder of its
+own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx-light).
+"""
+
+import argparse
+import base64
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TICKS = os.sysconf("SC_CLK_TCK")
+SESSIONS = 16
+ARGUMENT = "x" * 186  # {"text":"…"} is then 200 bytes long.
+
+NGINX = """
+worker_processes auto; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    upstream fast {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 10000000; }}
+    server {{
+        listen 127.0.0.1:{port}; keepalive_requests 10000000;
+        location / {{ proxy_pass http://fast; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+"""
+
+WRK = """
+local tokens = {{ {tokens} }}
+local body = [[{body}]]
+local n = 0
+function request()
+    n = n % #tokens + 1
+    return wrk.format("POST", "{path}", {{
+        ["Content-Type"] = "application/json",
+        ["Accept"] = "application/json, text/event-stream",
+        ["MCP-Protocol-Version"] = "2026-07-28",
+        ["Mcp-Method"] = "tools/call",
+        ["Mcp-Name"] = "echo",
+        ["Authorization"] = "Bearer " .. tokens[n],
+    }}, body)
+end
+local wrong = 0
+local shown = 0
+function response(status, headers, text)
+    if status ~= 200 or not text:find('"result"', 1, true) then
+        wrong = wrong + 1
+        if shown < 3 then shown = shown + 1; io.stderr:write(status, " ", text, "\\n") end
+    end
+end
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for_port(port, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit(f"nothing listens on port {port}")
+
+
+def processes(pid):
+    """The process and its children: nginx works in them."""
+    found = [pid]
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def cpu_seconds(pid):
+    total = 0
+    for one in processes(pid):
+        fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def peak_megabytes(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024
+
+
+class Api:
+    def __init__(self, port, key):
+        self.base, self.key = f"http://127.0.0.1:{port}", key
+
+    def __call__(self, method, path, body=None):
+        request = urllib.request.Request(
+            self.base + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            sys.exit(f"{method} {path}: {error.code} {error.read().decode()}")
+
+
+def wrk(folder, port, path, tokens, connections, seconds):
+    body = json.dumps(
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {
+                "name": "echo",
+                "arguments": {"text": ARGUMENT},
+                "_meta": {
+                    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                    "io.modelcontextprotocol/clientCapabilities": {},
+                },
+            },
+        },
+        separators=(",", ":"),
+    )
+    script = folder / "wrk.lua"
+    listed = ", ".join(json.dumps(token) for token in tokens)
+    text = WRK.format(tokens=listed, body=body, path=path)
+    # Looking at each answer costs the generator: the short warm-up does, the measured run does not.
+    script.write_text(text if seconds <= 2 else text.split("local wrong")[0])
+    out = subprocess.run(
+        ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", script,
+         f"http://127.0.0.1:{port}{path}"],
+        check=True, capture_output=True, text=True,
+    )
+    if out.stderr.strip():
+        sys.exit("a call was not answered with a result:\n" + out.stderr)
+    found = out.stdout
+    if "Non-2xx" in found or "Socket errors" in found:
+        sys.exit(found)
+    in_us = {"us": 1, "ms": 1_000, "s": 1_000_000}
+
+    def percentile(which):
+        value, unit = re.search(rf"{which}%\s+([\d.]+)(us|ms|s)", found).groups()
+        return float(value) * in_us[unit]
+
+    requests = int(re.search(r"(\d+) requests in", found).group(1))
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", found).group(1))
+    return {"calls": requests, "rate": rate, "p50": percentile(50), "p99": percentile(99)}
+
+
+def measure(folder, pid, *run):
+    before = cpu_seconds(pid)
+    result = wrk(folder, *run)
+    # Projections that lag behind belong to the calls that caused them.
+    time.sleep(0.3)
+    result["cpu"] = (cpu_seconds(pid) - before) * 1e6 / result["calls"]
+    return result
+
+
+def row(name, result):
+    print(f"| {name} | {result['rate']:,.0f} | {result['p50']:,.0f} | {result['p99']:,.0f} | {result['cpu']:.1f} |")
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--seconds", type=int, default=8, help="length of one measured run (8)")
+    options.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn (3)")
+    options.add_argument("--connections", type=int, default=64)
+    options.add_argument("--keep", action="store_true", help="keep the data folder and print where it is")
+    options = options.parse_args()
+    for tool in ("wrk", "nginx"):
+        if shutil.which(tool) is None:
+            sys.exit(f"{tool} is missing: apt-get install wrk nginx-light")
+    subprocess.run(
+        ["cargo", "build", "--release", "-q", "-p", "proctor", "-p", "proctor-test-upstream"], cwd=ROOT, check=True
+    )
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="proctor-load-"))
+    started = []
+
+    def start(name, *command, **environment):
+        log = open(folder / f"{name}.log", "w")
+        process = subprocess.Popen(
+            [str(part) for part in command], stdout=log, stderr=log, env={**os.environ, **environment}
+        )
+        started.append(process)
+        return process.pid
+
+    try:
+        upstream_port, nginx_port, port = free_port(), free_port(), free_port()
+        upstream_pid = start("upstream", target / "fast-upstream", upstream_port)
+        (folder / "nginx.conf").write_text(NGINX.format(folder=folder, upstream=upstream_port, port=nginx_port))
+        nginx_pid = start("nginx", "nginx", "-e", folder / "nginx.err", "-c", folder / "nginx.conf")
+        key = secrets.token_hex(24)
+        pid = start(
+            "proctor", target / "proctor", "serve", "--data-dir", folder / "data", "--listen", f"127.0.0.1:{port}",
+            PROCTOR_MASTER_KEY=base64.b64encode(secrets.token_bytes(32)).decode(), PROCTOR_ADMIN_KEY=key,
+        )
+        for one in (upstream_port, nginx_port, port):
+            wait_for_port(one)
+        api = Api(port, key)
+        api("POST", "/api/v1/connections", {
+            "name": "fast", "transport": {"type": "http", "url": f"http://127.0.0.1:{upstream_port}/mcp"},
+            "auth": {"type": "none"}, "private_network": True,
+        })
+        api("POST", "/api/v1/connections/fast/catalog/refresh")
+        api("POST", "/api/v1/virtual-servers", {"name": "load", "tools": [{"connection": "fast", "tool": "echo"}]})
+        tokens = [
+            api("POST", "/api/v1/sessions", {
+                "virtual_server": "load", "user": f"user-{n}", "limits": {"calls_max": 1_000_000_000},
+            })["token"]
+            for n in range(SESSIONS)
+        ]
+
+        targets = {
+            "direct": (upstream_pid, upstream_port, "/mcp", ["none"]),
+            "nginx": (nginx_pid, nginx_port, "/mcp", ["none"]),
+            "Proctor": (pid, port, "/mcp/load", tokens),
+        }
+        for process, *where in targets.values():
+            wrk(folder, *where, 8, 2)
+        results = {name: [] for name in targets}
+        single = {name: [] for name in targets}
+        for _ in range(options.rounds):
+            for name, (process, *where) in targets.items():
+                results[name].append(measure(folder, process, *where, options.connections, options.seconds))
+                single[name].append(measure(folder, process, *where, 1, max(options.seconds // 2, 3)))
+
+        def middle(rounds):
+            return {field: statistics.median(one[field] for one in rounds) for field in rounds[0]}
+
+        for connections, found in ((options.connections, results), (1, single)):
+            print(f"\n{connections} connections, median of {options.rounds} rounds of {options.seconds} s\n")
+            print("| | calls/s | p50 µs | p99 µs | CPU µs a call |\n|---|---:|---:|---:|---:|")
+            for name, rounds in found.items():
+                row(name, middle(rounds))
+        ours, nginx, direct = middle(results["Proctor"]), middle(results["nginx"]), middle(single["direct"])
+        print(f"\nCPU of a call beside nginx's: {ours['cpu'] / nginx['cpu']:.2f}")
+        print(f"throughput beside nginx's:    {ours['rate'] / nginx['rate']:.2f}")
+        print(f"p50 above the direct call, one connection: {middle(single['Proctor'])['p50'] - direct['p50']:.0f} µs")
+        print(f"peak memory: {peak_megabytes(pid):.0f} MB")
+        if options.keep:
+            print(f"kept: {folder}")
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
