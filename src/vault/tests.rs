@@ -102,22 +102,3 @@ fn indexes_and_digests_of_equal_text_differ_from_each_other() {
 fn a_vault_prints_nothing() {
     assert_eq!(format!("{:?}", new_vault().2), "Vault(…)");
 }
-
-/// Run with `cargo test --release -p proctor --lib vault::tests::speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a promise"]
-fn speed_of_sealing() {
-    let (_, _, vault) = new_vault();
-    let (subject, _) = vault.new_subject_key("sub_a");
-    let (session, _) = subject.new_session_key("ses_1");
-    println!("a session key takes {} bytes", size_of::<SessionKey>());
-    for bytes in [200, 500, 1_000, 4_000] {
-        let plain = vec![b'x'; bytes];
-        let start = std::time::Instant::now();
-        let rounds = 200_000;
-        for _ in 0..rounds {
-            std::hint::black_box(session.seal_payload("evt_0190a5b1-0000-7000-8000-000000000000", &plain));
-        }
-        println!("sealing {bytes} bytes: {} ns", start.elapsed().as_nanos() / rounds);
-    }
-}

@@ -184,25 +184,3 @@ proptest! {
         prop_assert!(vault.tokens().verify(&changed, HERE, NOW_US).is_err());
     }
 }
-
-/// Run with `cargo test --release -p proctor --lib speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a promise"]
-fn speed_of_tokens() {
-    let vault = new_vault();
-    let token = vault.tokens().mint(&claims());
-    let measure = |what: &str, rounds: u32, run: &dyn Fn()| {
-        let start = std::time::Instant::now();
-        (0..rounds).for_each(|_| run());
-        println!("{what}: {} ns", start.elapsed().as_nanos() / u128::from(rounds));
-    };
-    measure("minting", 2_000, &|| {
-        std::hint::black_box(vault.tokens().mint(&claims()));
-    });
-    measure("checking a signature", 2_000, &|| {
-        std::hint::black_box(vault.tokens().check_signature(&token).unwrap());
-    });
-    measure("a token seen before", 200_000, &|| {
-        std::hint::black_box(vault.tokens().verify(&token, HERE, NOW_US).unwrap());
-    });
-}
