@@ -22,11 +22,11 @@ pub struct HeaderParam {
 /// A header value for any text: as it is where HTTP can carry it, else wrapped in Base64.
 pub(super) fn encoded(value: &str) -> HeaderValue {
     let bytes = value.as_bytes();
-    let edge = |b: Option<&u8>| matches!(b, Some(b' '));
+    let looks_wrapped = value.starts_with(BASE64_PREFIX) && value.ends_with(BASE64_SUFFIX);
     let plain = bytes.iter().all(|b| (0x20..=0x7e).contains(b))
-        && !edge(bytes.first())
-        && !edge(bytes.last())
-        && !(value.starts_with(BASE64_PREFIX) && value.ends_with(BASE64_SUFFIX));
+        && !bytes.starts_with(b" ")
+        && !bytes.ends_with(b" ")
+        && !looks_wrapped;
     if plain {
         return HeaderValue::from_str(value).expect("visible ASCII and inner spaces are allowed");
     }

@@ -61,7 +61,7 @@ struct Key {
 struct Slot {
     way: Way,
     users: AtomicUsize,
-    used_at_ms: AtomicU64,
+    used_at_us: AtomicU64,
 }
 
 /// A slot that is not closed while this exists.
@@ -79,7 +79,7 @@ impl<'a> InUse<'a> {
 
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
-        self.slot.used_at_ms.store(self.inner.now_ms(), Ordering::Relaxed);
+        self.slot.used_at_us.store(self.inner.now_us(), Ordering::Relaxed);
         self.slot.users.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -244,8 +244,8 @@ impl Upstreams {
 }
 
 impl Inner {
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     fn way(&self, target: &Target) -> Result<Way, Failure> {
@@ -270,7 +270,7 @@ impl Inner {
         let way = self.way(target)?;
         self.make_room(&way)?;
         let slot =
-            Arc::new(Slot { way, users: AtomicUsize::new(0), used_at_ms: AtomicU64::new(self.now_ms()) });
+            Arc::new(Slot { way, users: AtomicUsize::new(0), used_at_us: AtomicU64::new(self.now_us()) });
         let in_use = InUse::new(&slot, self);
         self.open.insert(key, slot);
         Ok(in_use)
@@ -287,7 +287,7 @@ impl Inner {
             .open
             .iter()
             .filter(|slot| slot.is_idle() && (slot.is_child() || !too_many_children))
-            .min_by_key(|slot| slot.used_at_ms.load(Ordering::Relaxed))
+            .min_by_key(|slot| slot.used_at_us.load(Ordering::Relaxed))
             .map(|slot| slot.key().clone());
         // Asked again under the map's own lock: somebody may have started to use it.
         let removed = oldest.and_then(|key| self.open.remove_if(&key, |_, slot| slot.is_idle()));
@@ -323,11 +323,11 @@ async fn sweep(inner: Weak<Inner>) {
     loop {
         let Some(pool) = inner.upgrade() else { return };
         let idle_max = pool.limits.idle_max;
-        let now_ms = pool.now_ms();
+        let now_us = pool.now_us();
         let mut closing = Vec::new();
         pool.open.retain(|_, slot| {
-            let idle_ms = now_ms.saturating_sub(slot.used_at_ms.load(Ordering::Relaxed));
-            let keep = !slot.is_idle() || u128::from(idle_ms) < idle_max.as_millis();
+            let idle_us = now_us.saturating_sub(slot.used_at_us.load(Ordering::Relaxed));
+            let keep = !slot.is_idle() || u128::from(idle_us) < idle_max.as_micros();
             match keep {
                 true => slot.way.prune(),
                 false => closing.push(slot.clone()),

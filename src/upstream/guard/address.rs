@@ -66,8 +66,7 @@ fn may_reach_v6(v6: Ipv6Addr, reach: Reach) -> bool {
     let global_unicast = s[0] & 0xe000 == 0x2000;
     // IETF protocol assignments (2001::/23: Teredo, ORCHID, benchmarking), 6to4 (2002::/16, which
     // also carries an IPv4 address), documentation (2001:db8::/32 and 3fff::/20).
-    let special = (s[0] == 0x2001 && s[1] < 0x200)
-        || (s[0] == 0x2001 && s[1] == 0xdb8)
+    let special = (s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8))
         || s[0] == 0x2002
         || (s[0] == 0x3fff && s[1] < 0x1000);
     global_unicast && !special

@@ -222,8 +222,16 @@ impl HttpUpstream {
         let upstream = self.clone();
         tokio::spawn(async move {
             let wait = Duration::from_millis(STREAM_END_WAIT_MS_MAX);
-            let rest = async { while let Some(Ok(_)) = wire.chunk(&mut body).await {} };
-            if timeout(wait, rest).await.is_ok() && body.is_end_stream() {
+            let rest = async {
+                loop {
+                    match wire.chunk(&mut body).await {
+                        Some(Ok(_)) => {}
+                        Some(Err(_)) => break false,
+                        None => break true,
+                    }
+                }
+            };
+            if timeout(wait, rest).await == Ok(true) {
                 upstream.idle.put(wire).await;
             }
         });

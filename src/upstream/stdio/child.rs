@@ -210,6 +210,8 @@ async fn write(
         }
     };
     tokio::select! {
+        // What waits is written before a stop, as far as the child takes it.
+        biased;
         () = writing => {}
         () = stop.cancelled() => {}
     }
