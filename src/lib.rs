@@ -1,6 +1,7 @@
 //! Proctor: virtual MCP servers with an event-sourced, audited core.
 
 pub mod actors;
+pub mod api;
 pub mod config;
 pub mod journal;
 pub mod manifests;

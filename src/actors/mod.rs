@@ -15,7 +15,7 @@ mod kind;
 mod sweeper;
 
 pub use api_keys::ApiKeys;
-pub use ask::{Ask, AskError, Prepared, Sealed};
+pub use ask::{Answer, Ask, AskError, Prepared, Sealed};
 pub use calls::{Calls, Flight};
 pub use directory::Directory;
 pub use failures::{FailureCounter, day};

@@ -180,14 +180,15 @@ impl Upstreams {
         probed
     }
 
-    /// Discovers all tools of an upstream, on a line of its own, and the era that it speaks.
+    /// Discovers all tools of an upstream, on a line of its own, and what a probe finds.
     ///
     /// # Errors
     /// With what went wrong and what to do, for an administrator.
-    pub async fn catalog(&self, target: &Target) -> Result<(Catalog, Era), UpstreamError> {
+    pub async fn catalog(&self, target: &Target) -> Result<(Catalog, Probed), UpstreamError> {
         let way = self.0.way(target).map_err(|failure| error(target, failure))?;
         let work = async {
-            let era = way.probe().await?.era;
+            let probed = way.probe().await?;
+            let era = probed.era;
             let modern = era == Era::Modern;
             let way = &way;
             let catalog = catalog::discover(&self.0.limits, |cursor| async move {
@@ -196,7 +197,7 @@ impl Upstreams {
                 way.ask(era, Outgoing::plain(id, "tools/list", body)).await
             })
             .await?;
-            Ok((catalog, era))
+            Ok((catalog, probed))
         };
         let found = self.in_time(target, work).await;
         way.close().await;

@@ -224,7 +224,7 @@ async fn the_catalog_is_read_page_by_page_in_the_era_that_is_found() {
     {
         let caller = Caller::new(http_target(&server.url, None));
         let (catalog, found) = caller.upstreams.catalog(&caller.target).await.unwrap();
-        assert_eq!(found, era);
+        assert_eq!(found.era, era);
         let names: Vec<_> = catalog.tools.iter().map(|t| (t.name.as_str(), t.read_only)).collect();
         assert_eq!(names, [("a", false), ("b", true)]);
         if era == Era::Legacy {

@@ -83,7 +83,7 @@ async fn both_eras_are_found_and_spoken() {
         let greeted = child.noted("notifications/initialized").len();
         assert_eq!(greeted, if era == Era::Legacy { 2 } else { 0 });
         let (catalog, found) = child.caller.upstreams.catalog(&child.caller.target).await.unwrap();
-        assert_eq!((catalog.tools[0].name.as_str(), found), ("echo", era));
+        assert_eq!((catalog.tools[0].name.as_str(), found.era), ("echo", era));
     }
 }
 

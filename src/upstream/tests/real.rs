@@ -42,7 +42,7 @@ async fn through(caller: &mut Caller, era: Era, tool: &str, arguments: Value) ->
     assert_eq!(probed.era, era);
     assert!(probed.server_info.is_some());
     let (catalog, found) = caller.upstreams.catalog(&caller.target).await.unwrap();
-    assert_eq!(found, era);
+    assert_eq!(found.era, era);
     assert!(catalog.rejected.is_empty());
     assert!(catalog.tools.iter().any(|t| t.name == tool && t.definition.get().contains("inputSchema")));
     caller.target.era = Some(era);

@@ -1,0 +1,167 @@
+//! Who asks, and what they may do.
+//!
+//! **Invariants.** No handler runs without a caller whose role its route allows. What a caller does
+//! rests on the caller's key: once a key's revocation is acknowledged, nothing of it is written.
+
+use std::cell::RefCell;
+use std::future::{Future, Ready, ready};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use proctor_domain::api_key::{ApiKey, Role};
+use proctor_domain::watch::Door;
+use proctor_domain::{By, Decider as _, KeyId, StreamId};
+
+use super::problem::{Code, Problem};
+use super::routes;
+use crate::actors::{Answer, AskError, Kind, Prepared, now};
+use crate::config::ADMIN_KEY_CHARS_MAX;
+use crate::journal::Delivered;
+use crate::proctor::Proctor;
+
+/// Somebody with a valid API key.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The key.
+    pub(super) key: KeyId,
+    /// What it may do.
+    pub(super) role: Role,
+}
+
+impl Caller {
+    pub(super) fn by(&self) -> By {
+        By::Key(self.key.clone())
+    }
+
+    /// Has an entity carry out a command of this caller. `prepare` gathers what it rests on, beside
+    /// the caller's key, and is called again when that has changed.
+    pub(super) async fn act<A, F>(
+        &self,
+        proctor: &Proctor,
+        id: &str,
+        mut prepare: impl FnMut() -> F,
+    ) -> Result<Vec<Delivered>, Problem>
+    where
+        A: Kind,
+        F: Future<Output = Result<Prepared<A>, Problem>>,
+        Problem: From<A::Error>,
+    {
+        let refused = RefCell::new(None);
+        let answer: Answer<A> = proctor
+            .directory
+            .ask::<A, _>(id, || {
+                let preparing = prepare();
+                let refused = &refused;
+                async move {
+                    let prepared = async {
+                        let ground = self.ground(proctor).await?;
+                        let mut prepared = preparing.await?;
+                        prepared.grounds.push(ground);
+                        Ok(prepared)
+                    };
+                    prepared.await.map_err(|problem: Problem| {
+                        *refused.borrow_mut() = Some(problem);
+                        AskError::Unavailable(StreamId::of::<A>(id))
+                    })
+                }
+            })
+            .await;
+        match refused.into_inner() {
+            Some(problem) => Err(problem),
+            None => answer.map_err(<Problem as From<AskError<A::Error>>>::from),
+        }
+    }
+
+    /// The same for a command that rests on nothing but its own stream and the caller's key.
+    pub(super) async fn tell<A: Kind<Command: Clone>>(
+        &self,
+        proctor: &Proctor,
+        id: &str,
+        command: A::Command,
+    ) -> Result<Vec<Delivered>, Problem>
+    where
+        Problem: From<A::Error>,
+    {
+        self.act::<A, _>(proctor, id, || ready(Ok(Prepared::alone(command.clone())))).await
+    }
+
+    async fn ground(&self, proctor: &Proctor) -> Result<(StreamId, u64), Problem> {
+        let state = proctor.directory.state::<ApiKey>(self.key.as_str()).await?;
+        if state.role(now()).is_none() {
+            return Err(worthless());
+        }
+        Ok((StreamId::of::<ApiKey>(self.key.as_str()), state.version()))
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(worthless))
+    }
+}
+
+/// Lets a request through to its handler if its key may do what its route is for.
+pub(super) async fn authenticate<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let caller = identify(&request).await?;
+    if let Some(needs) = routes::needs(&request)
+        && !needs.allows(caller.role)
+    {
+        let detail = format!(
+            "this key has the role {}, and {} needs {needs}: use another key",
+            role_name(caller.role),
+            request.path(),
+        );
+        return Err(Problem::new(Code::Forbidden, detail).into());
+    }
+    request.extensions_mut().insert(caller);
+    next.call(request).await
+}
+
+async fn identify(request: &ServiceRequest) -> Result<Caller, Problem> {
+    let Some(proctor) = request.app_data::<web::Data<Proctor>>() else {
+        return Err(Problem::new(Code::Stopping, "Proctor is not ready: try again soon"));
+    };
+    let failed = |reason, detail: &str| {
+        proctor.failures.count(Door::Api, reason);
+        Problem::new(Code::Unauthenticated, detail)
+    };
+    let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    let Some(header) = header else {
+        return Err(failed("missing", "no API key was sent: send it as Authorization: Bearer KEY"));
+    };
+    let key = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some(key) = key.map(|(_, key)| key.trim()).filter(|key| key.len() <= ADMIN_KEY_CHARS_MAX) else {
+        return Err(failed("malformed", "this is no API key: send one as Authorization: Bearer KEY"));
+    };
+    let Some((id, state)) = proctor.api_keys.find(&proctor.directory, key).await? else {
+        return Err(failed("unknown", "this API key is not known here: check it"));
+    };
+    match state.role(now()) {
+        Some(role) => Ok(Caller { key: id, role }),
+        None => {
+            proctor.failures.count(Door::Api, "ended");
+            Err(worthless())
+        }
+    }
+}
+
+fn worthless() -> Problem {
+    Problem::new(Code::Unauthenticated, "this API key was revoked or has expired: use another")
+}
+
+pub(super) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Minter => "minter",
+        Role::Auditor => "auditor",
+    }
+}

@@ -1,0 +1,54 @@
+//! `GET /connections/{name}/catalog`: the tools in force, with their definitions as the upstream
+//! gave them.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::super::answer;
+use super::super::problem::{Code, Problem};
+use crate::proctor::Proctor;
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    connection: &'a str,
+    digest: &'a str,
+    era: proctor_domain::connection::Era,
+    protocol_version: &'a str,
+    tools: Vec<Tool<'a>>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    name: &'a str,
+    digest: &'a str,
+    read_only: bool,
+    definition: Arc<RawValue>,
+}
+
+pub(in crate::api) async fn catalog(
+    proctor: web::Data<Proctor>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let name = super::named(&name)?;
+    let state = super::fresh(&proctor, &name).await?;
+    let Some(catalog) = state.catalog() else {
+        let detail = format!("the catalog of connection \"{name}\" was never read: refresh it first");
+        return Err(Problem::new(Code::CatalogNotFound, detail));
+    };
+    let mut tools = Vec::with_capacity(catalog.tools.len());
+    for (tool, pinned) in &catalog.tools {
+        let definition = proctor.manifests.definition(&pinned.digest).await?;
+        tools.push(Tool { name: tool, digest: &pinned.digest, read_only: pinned.read_only, definition });
+    }
+    let shown = Shown {
+        connection: name.as_str(),
+        digest: &catalog.digest,
+        era: catalog.era,
+        protocol_version: &catalog.protocol_version,
+        tools,
+    };
+    Ok(answer::ok(proctor.journal.head().position(), &shown))
+}

@@ -1,0 +1,150 @@
+//! Looks at what an upstream offers and puts it in force.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::Arc;
+
+use proctor_domain::connection::{Catalog, CatalogTool, Connection, ConnectionCommand, Era};
+use proctor_domain::{Name, Position};
+use sha2::{Digest as _, Sha256};
+
+use super::super::caller::Caller;
+use super::super::problem::Problem;
+use crate::actors::Prepared;
+use crate::journal::SideWrite;
+use crate::proctor::Proctor;
+use crate::upstream::{self, RejectedTool, Target};
+
+/// A catalog that has just come into force.
+pub(super) struct Refreshed {
+    pub(super) catalog: Catalog,
+    pub(super) changes: Changes,
+    /// Tools that the upstream offers in a form that cannot be used.
+    pub(super) rejected: Vec<RejectedTool>,
+    pub(super) position: Position,
+}
+
+/// In what a catalog differs from the one before, by the names of tools.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) added: Vec<String>,
+    pub(super) changed: Vec<String>,
+    pub(super) removed: Vec<String>,
+}
+
+/// How the connection is reached, without what was found out about its upstream before.
+pub(super) async fn unprobed(
+    proctor: &Proctor,
+    name: &Name,
+    connection: &Connection,
+) -> Result<Target, Problem> {
+    let target = proctor.targets.of(name, connection).await?;
+    Ok(Target { era: None, ..(*target).clone() })
+}
+
+/// Reads the upstream's catalog and puts it in force.
+pub(super) async fn refresh(proctor: &Proctor, caller: &Caller, name: &Name) -> Result<Refreshed, Problem> {
+    let before = super::fresh(proctor, name).await?;
+    let target = unprobed(proctor, name, &before).await?;
+    let (found, probed) = proctor.upstreams.catalog(&target).await?;
+    let tools: BTreeMap<String, CatalogTool> = found
+        .tools
+        .iter()
+        .map(|tool| {
+            (tool.name.clone(), CatalogTool { digest: tool.digest.clone(), read_only: tool.read_only })
+        })
+        .collect();
+    let catalog = Catalog {
+        era: match probed.era {
+            upstream::Era::Legacy => Era::Legacy,
+            upstream::Era::Modern => Era::Modern,
+        },
+        protocol_version: probed.protocol_version.to_owned(),
+        digest: digest(&tools),
+        tools,
+    };
+    let side_writes: Vec<SideWrite> = found
+        .tools
+        .iter()
+        .map(|tool| SideWrite::Definition {
+            digest: tool.digest.clone(),
+            json: Arc::from(tool.definition.get()),
+        })
+        .collect();
+    let generation = before.generation();
+    let events = caller
+        .act::<Connection, _>(proctor, name.as_str(), || {
+            let command =
+                ConnectionCommand::RefreshCatalog { by: caller.by(), catalog: catalog.clone(), generation };
+            ready(Ok(Prepared { side_writes: side_writes.clone(), ..Prepared::alone(command) }))
+        })
+        .await?;
+    Ok(Refreshed {
+        changes: Changes::between(before.catalog().map(|catalog| &**catalog), &catalog),
+        catalog,
+        rejected: found.rejected,
+        position: proctor.directory.position_of(&events),
+    })
+}
+
+/// SHA-256 over names and digests in the names' order, each with its length in bytes in front
+/// (64 bits, big-endian), in hexadecimal.
+fn digest(tools: &BTreeMap<String, CatalogTool>) -> String {
+    let mut hash = Sha256::new();
+    for text in tools.iter().flat_map(|(name, tool)| [name, &tool.digest]) {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    hex::encode(hash.finalize())
+}
+
+impl Changes {
+    fn between(before: Option<&Catalog>, after: &Catalog) -> Self {
+        let none = BTreeMap::new();
+        let before = before.map_or(&none, |catalog| &catalog.tools);
+        let mut changes = Self::default();
+        for (name, tool) in &after.tools {
+            match before.get(name) {
+                None => changes.added.push(name.clone()),
+                Some(known) if known.digest != tool.digest => changes.changed.push(name.clone()),
+                Some(_) => {}
+            }
+        }
+        changes.removed = before.keys().filter(|name| !after.tools.contains_key(*name)).cloned().collect();
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(tools: &[(&str, &str)]) -> Catalog {
+        let tools: BTreeMap<_, _> = tools
+            .iter()
+            .map(|(name, digest)| {
+                ((*name).to_owned(), CatalogTool { digest: (*digest).to_owned(), read_only: false })
+            })
+            .collect();
+        Catalog { era: Era::Modern, protocol_version: "2026-07-28".to_owned(), digest: digest(&tools), tools }
+    }
+
+    #[test]
+    fn a_refresh_says_what_is_new_changed_and_gone() {
+        let before = catalog(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        let after = catalog(&[("b", "1"), ("c", "2"), ("d", "1")]);
+        let changes = Changes::between(Some(&before), &after);
+        assert_eq!(changes.added, ["d"]);
+        assert_eq!(changes.changed, ["c"]);
+        assert_eq!(changes.removed, ["a"]);
+        assert_eq!(Changes::between(None, &before).added, ["a", "b", "c"]);
+        assert_eq!(Changes::between(Some(&before), &before), Changes::default());
+    }
+
+    #[test]
+    fn a_catalogs_digest_says_where_names_end_and_digests_begin() {
+        assert_ne!(catalog(&[("ab", "c")]).digest, catalog(&[("a", "bc")]).digest);
+        assert_ne!(catalog(&[("a", "1")]).digest, catalog(&[("a", "2")]).digest);
+        assert_eq!(catalog(&[("a", "1"), ("b", "2")]).digest, catalog(&[("b", "2"), ("a", "1")]).digest);
+    }
+}

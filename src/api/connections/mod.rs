@@ -1,0 +1,80 @@
+//! Upstream MCP servers: registered, set anew, looked into, retired.
+
+mod catalog;
+mod discovery;
+mod list;
+mod reconfigure;
+mod refresh;
+mod register;
+mod retire;
+mod settings;
+mod show;
+mod test;
+
+use proctor_domain::connection::{AuthMethod, Catalog, Connection, Transport};
+use proctor_domain::{InvalidName, Name};
+use serde_json::{Value, json};
+
+pub(super) use catalog::catalog;
+pub(super) use list::list;
+pub(super) use reconfigure::reconfigure;
+pub(super) use refresh::refresh;
+pub(super) use register::register;
+pub(super) use retire::retire;
+pub(super) use show::show;
+pub(super) use test::test;
+
+use super::problem::{Code, Problem};
+use crate::proctor::Proctor;
+
+/// The name of a connection in an address.
+fn named(name: &str) -> Result<Name, Problem> {
+    Name::new(name).map_err(|error: InvalidName| {
+        Problem::new(Code::ConnectionNotFound, format!("there is no such connection: {error}"))
+    })
+}
+
+/// The connection as all processes have made it so far.
+async fn fresh(proctor: &Proctor, name: &Name) -> Result<std::sync::Arc<Connection>, Problem> {
+    let state = proctor.directory.fresh::<Connection>(name.as_str()).await?;
+    if state.settings().is_none() {
+        let detail = format!("there is no connection \"{name}\": list them, or register it");
+        return Err(Problem::new(Code::ConnectionNotFound, detail));
+    }
+    Ok(state)
+}
+
+/// A connection as it is shown: without its secrets.
+fn shown(name: &str, connection: &Connection) -> Value {
+    let settings = connection.settings();
+    let transport = settings.map(|settings| match &settings.transport {
+        Transport::Http { url } => json!({ "type": "http", "url": url }),
+        Transport::Stdio { command, args, env } => {
+            json!({ "type": "stdio", "command": command, "args": args, "env": env })
+        }
+    });
+    let auth = settings.map(|settings| match &settings.auth {
+        AuthMethod::None => json!({ "type": "none" }),
+        AuthMethod::Header { name } => json!({ "type": "header", "name": name }),
+    });
+    json!({
+        "name": name,
+        "state": if connection.is_retired() { "retired" } else { "registered" },
+        "transport": transport,
+        "auth": auth,
+        "private_network": settings.is_some_and(|settings| settings.private_network),
+        "shared": settings.is_some_and(|settings| settings.shared),
+        "generation": connection.generation(),
+        "catalog": connection.catalog().map(|catalog| summary(catalog)),
+    })
+}
+
+/// What a catalog is, without its tools.
+fn summary(catalog: &Catalog) -> Value {
+    json!({
+        "digest": catalog.digest,
+        "era": catalog.era,
+        "protocol_version": catalog.protocol_version,
+        "tools": catalog.tools.len(),
+    })
+}

@@ -1,0 +1,82 @@
+//! `PUT /connections/{name}`: sets a connection anew. Secrets that are left out are kept.
+
+use actix_web::{HttpResponse, web};
+use proctor_domain::Name;
+use proctor_domain::connection::{Connection, ConnectionCommand};
+
+use super::super::answer;
+use super::super::body::Body;
+use super::super::caller::Caller;
+use super::super::problem::{Code, Problem};
+use super::settings::ConnectionBody;
+use crate::actors::Prepared;
+use crate::journal::{Delivered, SideWrite};
+use crate::proctor::Proctor;
+
+/// How often it is tried again because somebody else set the same connection anew.
+const ATTEMPTS_MAX: usize = 8;
+
+pub(in crate::api) async fn reconfigure(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    name: web::Path<String>,
+    Body(body): Body<ConnectionBody>,
+) -> Result<HttpResponse, Problem> {
+    let name = super::named(&name)?;
+    if body.name.as_ref().is_some_and(|named| *named != name) {
+        let detail = format!("the body names another connection than the address, which is for \"{name}\"");
+        return Err(Problem::new(Code::InvalidBody, detail));
+    }
+    let events = until_alone(&proctor, &caller, &name, &body).await?;
+    if !events.is_empty() {
+        // What was opened with the settings before serves nobody any more.
+        proctor.upstreams.retire(name.as_str());
+    }
+    let position = proctor.directory.position_of(&events);
+    let state = super::fresh(&proctor, &name).await?;
+    Ok(answer::ok(position, &super::shown(name.as_str(), &state)))
+}
+
+/// Every generation has its own row of secrets, so that of two that are made at the same time one
+/// finds the row there, and is made again on top of the other.
+async fn until_alone(
+    proctor: &Proctor,
+    caller: &Caller,
+    name: &Name,
+    body: &ConnectionBody,
+) -> Result<Vec<Delivered>, Problem> {
+    let mut attempt = 1;
+    loop {
+        let answer = caller
+            .act::<Connection, _>(proctor, name.as_str(), || prepare(proctor, caller, name, body))
+            .await;
+        match answer {
+            Err(problem) if problem.code == Code::WrittenMeanwhile && attempt < ATTEMPTS_MAX => attempt += 1,
+            answer => return answer,
+        }
+    }
+}
+
+async fn prepare(
+    proctor: &Proctor,
+    caller: &Caller,
+    name: &Name,
+    body: &ConnectionBody,
+) -> Result<Prepared<Connection>, Problem> {
+    let state = super::fresh(proctor, name).await?;
+    let before = match state.settings() {
+        Some(settings) => Some((settings, proctor.targets.secrets(name, state.generation()).await?)),
+        None => None,
+    };
+    let before = before.as_ref().map(|(settings, secrets)| (&***settings, secrets));
+    let (settings, secrets) = body.settings(before)?;
+    let generation = state.generation() + 1;
+    let secret = SideWrite::ConnectionSecret {
+        connection: name.to_string(),
+        generation,
+        sealed: proctor.targets.seal(name, generation, &secrets),
+    };
+    let new_secrets = body.brings_secrets();
+    let command = ConnectionCommand::Reconfigure { by: caller.by(), settings, new_secrets };
+    Ok(Prepared { side_writes: vec![secret], ..Prepared::alone(command) })
+}

@@ -1,0 +1,34 @@
+//! `POST /connections/{name}/catalog/refresh`: puts in force what the upstream offers now.
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::super::answer;
+use super::super::caller::Caller;
+use super::super::problem::Problem;
+use super::discovery;
+use crate::proctor::Proctor;
+
+pub(in crate::api) async fn refresh(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let name = super::named(&name)?;
+    let found = discovery::refresh(&proctor, &caller, &name).await?;
+    let (changes, catalog) = (&found.changes, &found.catalog);
+    let rejected: Vec<_> =
+        found.rejected.iter().map(|tool| json!({ "name": tool.name, "reason": tool.reason })).collect();
+    let shown = json!({
+        "connection": name,
+        "digest": catalog.digest,
+        "era": catalog.era,
+        "protocol_version": catalog.protocol_version,
+        "tools": catalog.tools.len(),
+        "added": changes.added,
+        "changed": changes.changed,
+        "removed": changes.removed,
+        "rejected": rejected,
+    });
+    Ok(answer::ok(found.position, &shown))
+}

@@ -1,0 +1,55 @@
+//! `POST /connections`: makes an upstream known, and looks at once what it offers.
+
+use std::future::ready;
+
+use actix_web::{HttpResponse, web};
+use proctor_domain::connection::{Connection, ConnectionCommand};
+use serde_json::Value;
+
+use super::super::answer;
+use super::super::body::Body;
+use super::super::caller::Caller;
+use super::super::problem::{Code, Problem};
+use super::discovery;
+use super::settings::ConnectionBody;
+use crate::actors::Prepared;
+use crate::journal::SideWrite;
+use crate::proctor::Proctor;
+
+/// The generation of a connection's first settings.
+const FIRST_GENERATION: u32 = 1;
+
+pub(in crate::api) async fn register(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    Body(body): Body<ConnectionBody>,
+) -> Result<HttpResponse, Problem> {
+    let Some(name) = body.name.clone() else {
+        return Err(Problem::new(Code::InvalidBody, "failed to read the body: missing field `name`"));
+    };
+    let (settings, secrets) = body.settings(None)?;
+    let sealed = proctor.targets.seal(&name, FIRST_GENERATION, &secrets);
+    let registered = caller
+        .act::<Connection, _>(&proctor, name.as_str(), || {
+            let command = ConnectionCommand::Register { by: caller.by(), settings: settings.clone() };
+            let secret = SideWrite::ConnectionSecret {
+                connection: name.to_string(),
+                generation: FIRST_GENERATION,
+                sealed: sealed.clone(),
+            };
+            ready(Ok(Prepared { side_writes: vec![secret], ..Prepared::alone(command) }))
+        })
+        .await?;
+    // It is registered, whatever becomes of this: its catalog can be refreshed later.
+    let found = discovery::refresh(&proctor, &caller, &name).await;
+    let state = super::fresh(&proctor, &name).await?;
+    let mut shown = super::shown(name.as_str(), &state);
+    let position = match found {
+        Ok(found) => found.position,
+        Err(problem) => {
+            shown["catalog_error"] = Value::from(problem.detail);
+            proctor.directory.position_of(&registered)
+        }
+    };
+    Ok(answer::created(position, &format!("/api/v1/connections/{name}"), &shown))
+}

@@ -1,0 +1,44 @@
+//! The administrators' door: the REST API under `/api/v1`, and the addresses that need no key.
+//!
+//! A request is authenticated and its role held against the table in `routes.rs`; its handler
+//! prepares a command from what it says, has the entity decide, and answers with the position that
+//! the journal gave it.
+//!
+//! **Invariants.** Nothing is decided here, and nothing is answered before it is durable. A secret
+//! that came in never goes out again.
+
+mod answer;
+mod body;
+mod caller;
+mod connections;
+mod health;
+mod page;
+mod problem;
+mod reason;
+mod refusal;
+mod routes;
+mod time;
+mod virtual_servers;
+
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+
+pub use problem::{Code, Problem};
+
+/// Puts the door into a server. The application holds a `web::Data<Proctor>`.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.app_data(web::QueryConfig::default().error_handler(|error, _| {
+        Problem::new(Code::InvalidQuery, format!("failed to read the query: {error}")).into()
+    }));
+    config.app_data(web::PathConfig::default().error_handler(|_, request| unknown(request).into()));
+    health::configure(config);
+    routes::configure(config);
+}
+
+/// Answers a request that is for nothing here: for the application's default service.
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    unknown(&request).error_response()
+}
+
+fn unknown(request: &HttpRequest) -> Problem {
+    Problem::new(Code::NotFound, format!("nothing is at {}: check the address", request.path()))
+}

@@ -1,0 +1,140 @@
+//! Every address of the door, what it takes, and who may ask.
+//!
+//! **Invariants.** A handler is reached only through the table, so that none is without a need.
+
+use std::fmt;
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Scope, web};
+use proctor_domain::api_key::Role;
+
+use super::caller::authenticate;
+use super::problem::{Code, Problem};
+use super::{connections, virtual_servers};
+
+/// Where all of it stands.
+pub(super) const PREFIX: &str = "/api/v1";
+
+/// Which role a route needs; an administrator may do all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Changes what everybody else works with.
+    Admin,
+    /// Opens and ends sessions.
+    Minter,
+    /// Reads.
+    Auditor,
+    /// Reads about sessions.
+    MinterOrAuditor,
+}
+
+impl Needs {
+    pub(super) fn allows(self, role: Role) -> bool {
+        match (role, self) {
+            (Role::Admin, _)
+            | (Role::Minter, Self::Minter | Self::MinterOrAuditor)
+            | (Role::Auditor, Self::Auditor | Self::MinterOrAuditor) => true,
+            (Role::Minter, Self::Admin | Self::Auditor) | (Role::Auditor, Self::Admin | Self::Minter) => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admin => "the role admin",
+            Self::Minter => "the role minter",
+            Self::Auditor => "the role auditor",
+            Self::MinterOrAuditor => "the role minter or auditor",
+        })
+    }
+}
+
+macro_rules! routes {
+    ($($path:literal { $($method:ident $needs:ident $handler:path),+ $(,)? })+) => {
+        const TABLE: &[(&str, &[(&str, Needs)])] =
+            &[$(($path, &[$((stringify!($method), Needs::$needs)),+])),+];
+
+        fn registered(scope: Scope) -> Scope {
+            scope$(.service(
+                web::resource($path)
+                    $(.route(web::method(Method::$method).to($handler)))+
+                    .default_service(web::to(wrong_method)),
+            ))+
+        }
+    };
+}
+
+routes! {
+    "/connections" {
+        GET Auditor connections::list,
+        POST Admin connections::register,
+    }
+    "/connections/{name}" {
+        GET Auditor connections::show,
+        PUT Admin connections::reconfigure,
+    }
+    "/connections/{name}/catalog" { GET Auditor connections::catalog }
+    "/connections/{name}/catalog/refresh" { POST Admin connections::refresh }
+    "/connections/{name}/test" { POST Admin connections::test }
+    "/connections/{name}/retire" { POST Admin connections::retire }
+    "/virtual-servers" {
+        GET Auditor virtual_servers::list,
+        POST Admin virtual_servers::define,
+    }
+    "/virtual-servers/{name}" {
+        GET Auditor virtual_servers::show,
+        PUT Admin virtual_servers::revise,
+    }
+    "/virtual-servers/{name}/versions" { GET Auditor virtual_servers::versions }
+    "/virtual-servers/{name}/manifest" { GET Auditor virtual_servers::manifest }
+    "/virtual-servers/{name}/retire" { POST Admin virtual_servers::retire }
+}
+
+/// All of the table, behind the authentication.
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    let scope = registered(web::scope(PREFIX)).default_service(web::to(super::not_found));
+    config.service(scope.wrap(from_fn(authenticate)));
+}
+
+/// What the route that a request is for needs; nothing when there is no such route.
+pub(super) fn needs(request: &ServiceRequest) -> Option<Needs> {
+    let pattern = request.match_pattern()?;
+    methods(&pattern).iter().find(|(method, _)| *method == request.method().as_str()).map(|(_, needs)| *needs)
+}
+
+fn methods(pattern: &str) -> &'static [(&'static str, Needs)] {
+    let path = pattern.strip_prefix(PREFIX).unwrap_or_default();
+    TABLE.iter().find(|(known, _)| *known == path).map_or(&[], |(_, methods)| methods)
+}
+
+async fn wrong_method(request: HttpRequest) -> HttpResponse {
+    let allowed: Vec<_> = request
+        .match_pattern()
+        .map(|pattern| methods(&pattern).iter().map(|(method, _)| *method).collect())
+        .unwrap_or_default();
+    let detail =
+        format!("{} does not take {}: use {}", request.path(), request.method(), allowed.join(" or "));
+    Problem::new(Code::MethodNotAllowed, detail).allowing(&allowed).error_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_administrator_changes_what_everybody_works_with() {
+        for (path, methods) in TABLE {
+            for (method, needs) in *methods {
+                assert!(needs.allows(Role::Admin));
+                let about_sessions = path.starts_with("/sessions") || path.starts_with("/revocations");
+                assert_eq!(needs.allows(Role::Minter), about_sessions, "{method} {path}");
+                assert_eq!(needs.allows(Role::Auditor), *method == "GET", "{method} {path}");
+            }
+        }
+    }
+}

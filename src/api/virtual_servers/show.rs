@@ -1,0 +1,17 @@
+//! `GET /virtual-servers/{name}`: one virtual server, at its newest version.
+
+use actix_web::{HttpResponse, web};
+
+use super::super::answer;
+use super::super::problem::Problem;
+use crate::proctor::Proctor;
+
+pub(in crate::api) async fn show(
+    proctor: web::Data<Proctor>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let name = super::named(&name)?;
+    let state = super::fresh(&proctor, &name).await?;
+    let shown = super::shown(&proctor, name.as_str(), &state);
+    Ok(answer::ok(proctor.journal.head().position(), &shown))
+}
