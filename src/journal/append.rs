@@ -59,7 +59,7 @@ pub trait Decision: Send {
     /// The stream that it appends to.
     fn stream(&self) -> &StreamId;
 
-    /// The sequence that it was decided from; `None` when it may stand at whatever head there is.
+    /// The sequence that it was decided from.
     fn version(&self) -> u64;
 
     /// The other streams that it rests on, each with the sequence that was seen.
@@ -94,6 +94,10 @@ pub enum AppendError {
     /// The store cannot be written to now.
     #[error("failed to write to the journal: nothing was done; try again soon")]
     Store(#[source] Arc<StoreError>),
+    /// The store failed while it committed, and cannot be asked what became of it. If it took
+    /// place after all, the events are delivered once the journal can be read again.
+    #[error("failed to learn whether the journal has taken this: look before you repeat it")]
+    InDoubt(#[source] Arc<StoreError>),
     /// A row of its transaction exists already.
     #[error("failed to append to {stream}: a row that it brings exists already")]
     SideWriteExists {

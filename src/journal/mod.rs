@@ -7,12 +7,16 @@
 mod append;
 mod appender;
 mod delivery;
+mod handle;
 mod head;
+mod head_file;
 pub mod sqlite;
 mod store;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use append::{AppendError, Decision, Proposal, SideWrite, Stale};
-pub use appender::{Journal, JournalConfig};
 pub use delivery::{Delivered, Listener};
+pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};
 pub use store::{Lease, Reader, Row, Store, StoreError, SubjectRow};

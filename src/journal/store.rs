@@ -128,6 +128,10 @@ pub trait Store: Send + 'static {
     /// makes a new one.
     fn reopen(&mut self) -> impl Future<Output = Result<(), StoreError>>;
 
+    /// Makes sure that whatever can be read is durable, and that nothing else comes back: what a
+    /// failed `fsync` was to make durable may be lost though it can be read.
+    fn harden(&mut self) -> impl Future<Output = Result<(), StoreError>>;
+
     /// Writes this replica's lease, which then lasts `lasts_ms` by the database's clock.
     fn renew_lease(
         &mut self,
@@ -137,8 +141,11 @@ pub trait Store: Send + 'static {
         reads: u32,
     ) -> impl Future<Output = Result<(), StoreError>>;
 
-    /// Removes a lease.
+    /// Removes this replica's lease.
     fn end_lease(&mut self, replica: &ReplicaId) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Removes the lease of another replica, unless it was renewed meanwhile and holds.
+    fn forget_lease(&mut self, replica: &ReplicaId) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Inserts purpose keys that are not there yet, under the append lock, and answers all.
     fn add_purpose_keys(

@@ -3,7 +3,7 @@
 mod read;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,12 +17,26 @@ use super::store::StoreError;
 
 /// Older versions can corrupt a file in WAL mode that several connections use.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
-/// How long a process waits for another one's transaction.
+/// How long a reader waits for the log to be recovered.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
+/// How often the appender looks whether another process has ended its transaction: for 2 s.
+const BUSY_LOOKS_MAX: i32 = 2_000;
+/// How long between two looks. SQLite's own pauses grow to 100 ms, in which a busy process frees
+/// the lock a hundred times for an instant, so that another one would hardly ever get it.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+/// The first pauses are shorter: most transactions take no longer.
+const BUSY_PAUSE_FIRST: Duration = Duration::from_micros(100);
 /// Pages in the write-ahead log before it is folded into the file: about 16 MB.
 const WAL_PAGES: u32 = 4_000;
 /// One text per version of the schema, never changed once released.
 const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_journal.sql")];
+
+/// What SQLite answers when a row's key is taken.
+const ROW_EXISTS: [i32; 3] = [
+    rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY,
+    rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE,
+    rusqlite::ffi::SQLITE_CONSTRAINT_ROWID,
+];
 
 const COLUMNS: &str = "position, recorded_at, event_id, aggregate_type, aggregate_id, sequence, \
                        event_type, event_version, payload, metadata";
@@ -41,31 +55,66 @@ pub fn open(path: &Path) -> Result<(SqliteStore, Arc<SqliteReader>), StoreError>
             ),
         });
     }
-    let mut connection = connect(path)?;
+    let (mut connection, file) = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     migrate(&mut connection)?;
-    Ok((SqliteStore::new(path.to_owned(), connection), Arc::new(SqliteReader::new(path.to_owned()))))
+    Ok((SqliteStore::new(path.to_owned(), connection, file), Arc::new(SqliteReader::new(path.to_owned()))))
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+/// Which file a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> Result<Self, StoreError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let file = std::fs::metadata(path).map_err(|error| StoreError::Database {
+            doing: "look for the journal's file",
+            reason: error.to_string(),
+        })?;
+        Ok(Self { device: file.dev(), inode: file.ino() })
+    }
+}
+
+fn connect(path: &Path, create: OpenFlags) -> Result<(Connection, FileId), StoreError> {
     let failed = |error| database("open the journal", error);
-    let connection = Connection::open(path).map_err(failed)?;
-    connection.busy_timeout(BUSY_WAIT).map_err(failed)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let file = FileId::of(path)?;
+    connection.busy_handler(Some(wait_for_others)).map_err(failed)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0)).map_err(failed)?;
+    if mode != "wal" {
+        return Err(StoreError::Database {
+            doing: "open the journal",
+            reason: format!("its file system allows no write-ahead log (journal_mode stays {mode})"),
+        });
+    }
     connection
         .execute_batch(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES};
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES};
              PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
         ))
         .map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
+    Ok((connection, file))
 }
 
-fn connect_read_only(path: &PathBuf) -> Result<Connection, StoreError> {
+fn wait_for_others(looks: i32) -> bool {
+    std::thread::sleep(if looks < 20 { BUSY_PAUSE_FIRST } else { BUSY_PAUSE });
+    looks < BUSY_LOOKS_MAX
+}
+
+fn connect_read_only(path: &Path) -> Result<(Connection, FileId), StoreError> {
+    let failed = |error| database("open the journal for reading", error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)
-        .map_err(|error| database("open the journal for reading", error))?;
-    connection.busy_timeout(BUSY_WAIT).map_err(|error| database("open the journal for reading", error))?;
-    Ok(connection)
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let file = FileId::of(path)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok((connection, file))
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -88,7 +137,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 fn database(doing: &'static str, error: rusqlite::Error) -> StoreError {
-    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
+    if error.sqlite_error().is_some_and(|error| ROW_EXISTS.contains(&error.extended_code)) {
         return StoreError::Exists { doing };
     }
     StoreError::Database { doing, reason: error.to_string() }

@@ -7,22 +7,27 @@ use async_trait::async_trait;
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{clock, connect_read_only, database, last, read_after, read_stream};
+use tokio::sync::Semaphore;
+
+use super::{FileId, clock, connect_read_only, database, last, read_after, read_stream};
 use crate::journal::store::{Lease, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
 
+/// Reads at the same time, each on a connection of its own; more wait.
+const READS_AT_ONCE_MAX: usize = 8;
 /// Connections kept open between uses.
 const IDLE_CONNECTIONS_MAX: usize = 4;
 
 /// See [`super::open`].
 pub struct SqliteReader {
     path: PathBuf,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Mutex<Vec<(Connection, FileId)>>>,
+    turns: Arc<Semaphore>,
 }
 
 impl SqliteReader {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Arc::default() }
+        Self { path, idle: Arc::default(), turns: Arc::new(Semaphore::new(READS_AT_ONCE_MAX)) }
     }
 
     async fn with<T: Send + 'static>(
@@ -31,16 +36,20 @@ impl SqliteReader {
     ) -> Result<T, StoreError> {
         let idle = Arc::clone(&self.idle);
         let path = self.path.clone();
+        // Never closed, so that there is always a turn.
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
         let run = move || {
+            let _turn = turn;
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match kept {
-                Some(connection) => connection,
+            let there = FileId::of(&path)?;
+            let (connection, file) = match kept.filter(|(_, file)| *file == there) {
+                Some(connected) => connected,
                 None => connect_read_only(&path)?,
             };
             let answer = read(&connection)?;
             let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < IDLE_CONNECTIONS_MAX {
-                idle.push(connection);
+                idle.push((connection, file));
             }
             Ok(answer)
         };

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
-use super::{clock, connect, database, last, read_after, read_stream};
+use super::{FileId, clock, connect, database, last, read_after, read_stream};
 use crate::journal::append::SideWrite;
 use crate::journal::store::{Row, Store, StoreError};
 use crate::vault::PurposeKeyRow;
@@ -14,22 +14,39 @@ use crate::vault::PurposeKeyRow;
 /// See [`super::open`].
 pub struct SqliteStore {
     path: PathBuf,
-    connection: Option<Connection>,
+    connection: Option<(Connection, FileId)>,
 }
 
 impl SqliteStore {
-    pub(super) fn new(path: PathBuf, connection: Connection) -> Self {
-        Self { path, connection: Some(connection) }
+    pub(super) fn new(path: PathBuf, connection: Connection, file: FileId) -> Self {
+        Self { path, connection: Some((connection, file)) }
     }
 
     fn connection(&mut self) -> Result<&Connection, StoreError> {
-        if self.connection.is_none() {
-            self.connection = Some(connect(&self.path)?);
+        let (connection, _) = match self.connection.take() {
+            Some(connected) => self.connection.insert(connected),
+            // Not made anew when it is gone: an empty journal in its place would look whole.
+            None => self.connection.insert(connect(&self.path, OpenFlags::empty())?),
+        };
+        Ok(connection)
+    }
+
+    /// Lets the file grow to so many pages only, as a full disk does.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&mut self, pages: u32) {
+        let limited = self.connection().unwrap().execute_batch(&format!("PRAGMA max_page_count = {pages}"));
+        limited.unwrap();
+    }
+
+    /// Whoever replaces a file leaves us with the old one, which nobody else sees.
+    fn follow_replaced_file(&mut self) -> Result<(), StoreError> {
+        if let Some((_, file)) = &self.connection
+            && FileId::of(&self.path)? != *file
+        {
+            tracing::error!(path = %self.path.display(), "the journal's file was replaced; reading the new one");
+            self.connection = None;
         }
-        self.connection.as_ref().ok_or(StoreError::Database {
-            doing: "open the journal",
-            reason: "the connection was closed".into(),
-        })
+        Ok(())
     }
 
     fn execute(
@@ -45,6 +62,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     async fn begin(&mut self) -> Result<(Position, Micros), StoreError> {
+        self.follow_replaced_file()?;
         self.execute("take the append lock", "BEGIN IMMEDIATE", ())?;
         let (position, recorded_at) =
             last(self.connection()?).map_err(|error| database("read the journal's head", error))?;
@@ -52,6 +70,7 @@ impl Store for SqliteStore {
     }
 
     async fn head(&mut self) -> Result<Position, StoreError> {
+        self.follow_replaced_file()?;
         last(self.connection()?)
             .map(|(position, _)| position)
             .map_err(|error| database("read the journal's head", error))
@@ -133,8 +152,10 @@ impl Store for SqliteStore {
     }
 
     async fn rollback(&mut self) {
+        // Some errors have rolled back already.
+        let open = self.connection.as_ref().is_some_and(|(connection, _)| !connection.is_autocommit());
         // Should it fail, the connection is not to be trusted: closing it rolls back for certain.
-        if self.execute("roll back", "ROLLBACK", ()).is_err() {
+        if open && self.execute("roll back", "ROLLBACK", ()).is_err() {
             self.connection = None;
         }
     }
@@ -142,6 +163,21 @@ impl Store for SqliteStore {
     async fn reopen(&mut self) -> Result<(), StoreError> {
         self.connection = None;
         self.connection().map(drop)
+    }
+
+    async fn harden(&mut self) -> Result<(), StoreError> {
+        let failed = |error| database("fold the write-ahead log into the journal", error);
+        let blocked: bool = self
+            .connection()?
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))
+            .map_err(failed)?;
+        if blocked {
+            return Err(StoreError::Database {
+                doing: "fold the write-ahead log into the journal",
+                reason: "others are reading from it".into(),
+            });
+        }
+        Ok(())
     }
 
     async fn renew_lease(
@@ -164,16 +200,25 @@ impl Store for SqliteStore {
         self.execute("end a lease", "DELETE FROM leases WHERE replica = ?1", (replica.as_str(),))
     }
 
+    async fn forget_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM leases WHERE replica = ?1 AND ends_at <= ?2";
+        self.execute("forget a lease", sql, (replica.as_str(), clock().0))
+    }
+
     async fn add_purpose_keys(&mut self, keys: &[PurposeKeyRow]) -> Result<(), StoreError> {
         self.begin().await?;
         for key in keys {
             // Only where the purpose has no key at all: two processes that start together agree.
-            self.execute(
+            let added = self.execute(
                 "keep a purpose key",
                 "INSERT INTO purpose_keys (purpose, kid, sealed, created_at)
                  SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM purpose_keys WHERE purpose = ?1)",
                 (&key.purpose, &key.kid, &key.sealed, key.created_at_us),
-            )?;
+            );
+            if let Err(error) = added {
+                self.rollback().await;
+                return Err(error);
+            }
         }
         self.commit().await
     }

@@ -1,0 +1,353 @@
+//! The one place where events get their positions: group commit over whatever is waiting.
+//!
+//! **Invariants.** Whoever confirms or waits for a lease is served whatever the load: every round
+//! takes a bounded number of appends. A journal that was found to be damaged takes nothing more.
+
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proctor_domain::{Position, Recorded, StreamId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::append::{AppendError, Decision};
+use super::delivery::{Delivered, Listener};
+use super::handle::{Job, JournalConfig};
+use super::head::Head;
+use super::head_file::HeadFile;
+use super::store::{Store, StoreError};
+
+/// Most appends in one transaction.
+pub const BATCH_APPENDS_MAX: usize = 512;
+/// How long the appender waits for work before it looks for other processes' events.
+const POLL_MS: u64 = 250;
+/// Events read at once while catching up.
+const CATCH_UP_EVENTS: usize = 1_000;
+/// Streams whose sequence is remembered; all are forgotten together when there are more.
+const SEQUENCES_REMEMBERED_MAX: usize = 200_000;
+/// The newest form of events that this program reads, as its lease says.
+const READS_FORMS: u32 = 1;
+/// How often a lease is renewed at most, only to say what this process has seen.
+const LEASE_NEWS_MS: u64 = 50;
+/// How often the head is remembered in the data folder.
+const HEAD_FILE_MS: u64 = 1_000;
+
+/// See the module.
+pub(super) struct Appender<S> {
+    store: S,
+    head: Arc<Head>,
+    /// The last event that was delivered here.
+    position: Position,
+    sequences: HashMap<StreamId, u64>,
+    listeners: Vec<Arc<dyn Listener>>,
+    config: JournalConfig,
+    lease_renewed_ms: u64,
+    lease_due_ms: u64,
+    halted: Option<Arc<str>>,
+    /// How often the head was confirmed.
+    confirmations: u64,
+    head_file: Option<HeadFile>,
+    newest: Option<Arc<Recorded>>,
+    remembering: Option<JoinHandle<()>>,
+    remember_due_ms: u64,
+}
+
+impl<S: Store> Appender<S> {
+    pub(super) fn new(store: S, head: Arc<Head>, config: JournalConfig, head_file: Option<HeadFile>) -> Self {
+        Self {
+            store,
+            position: head.position(),
+            head,
+            sequences: HashMap::new(),
+            listeners: Vec::new(),
+            config,
+            lease_renewed_ms: 0,
+            lease_due_ms: 0,
+            halted: None,
+            confirmations: 0,
+            head_file,
+            newest: None,
+            remembering: None,
+            remember_due_ms: 0,
+        }
+    }
+
+    pub(super) fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Job>,
+        ready: oneshot::Sender<Result<(), StoreError>>,
+    ) {
+        let _guard = HaltOnPanic(Arc::clone(&self.head));
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let failure = StoreError::Database { doing: "start the appender", reason: error.to_string() };
+                // Whoever opened the journal has gone: there is nobody to tell.
+                let _ = ready.send(Err(failure));
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let opened = if self.halted.is_some() { Ok(()) } else { self.renew_lease().await };
+            let failed = opened.is_err();
+            let _ = ready.send(opened);
+            if !failed {
+                self.serve(&mut inbox).await;
+            }
+        });
+    }
+
+    async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH_APPENDS_MAX);
+        let mut appends: Vec<Box<dyn Decision>> = Vec::with_capacity(BATCH_APPENDS_MAX);
+        let mut confirms = Vec::new();
+        loop {
+            let wait = Duration::from_millis(POLL_MS);
+            let received = tokio::time::timeout(wait, inbox.recv_many(&mut jobs, BATCH_APPENDS_MAX)).await;
+            if received == Ok(0) {
+                return;
+            }
+            let mut stop = None;
+            for job in jobs.drain(..) {
+                match job {
+                    Job::Append(decision) => appends.push(decision),
+                    Job::Confirm(answer) => confirms.push(answer),
+                    Job::Listen(listener, answer) => {
+                        self.listeners.push(listener);
+                        let _ = answer.send(self.position);
+                    }
+                    Job::ForgetLease(replica, answer) => {
+                        let forgotten = self.store.forget_lease(&replica).await;
+                        let _ = answer.send(forgotten.map_err(|error| AppendError::Store(Arc::new(error))));
+                    }
+                    Job::Stop(answer) => stop = Some(answer),
+                }
+            }
+            let confirmations = self.confirmations;
+            if !appends.is_empty() {
+                self.append_all(std::mem::take(&mut appends)).await;
+            }
+            // Whoever asked before the lock was taken is answered by what was found under it.
+            let mut confirmed = Ok(());
+            if self.confirmations == confirmations
+                && (!confirms.is_empty() || self.head.age() >= Duration::from_millis(POLL_MS))
+            {
+                confirmed = self.catch_up().await;
+            }
+            for answer in confirms.drain(..) {
+                // Whoever asked may have given up.
+                let _ = answer.send(confirmed.clone().map(|()| self.position));
+            }
+            if self.lease_is_due()
+                && let Err(error) = self.renew_lease().await
+            {
+                tracing::error!(%error, "failed to renew this replica's lease; it sends nothing once it ends");
+            }
+            if self.head.now_ms() >= self.remember_due_ms {
+                self.remember_head().await;
+            }
+            if let Some(answer) = stop {
+                self.stop(inbox).await;
+                let _ = answer.send(());
+                return;
+            }
+        }
+    }
+
+    async fn stop(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>) {
+        inbox.close();
+        while let Ok(job) = inbox.try_recv() {
+            // Of everybody else, the end of the channel is the answer.
+            if let Job::Append(decision) = job {
+                decision.failed(AppendError::Stopping);
+            }
+        }
+        self.remember_head().await;
+        if let Some(remembering) = self.remembering.take() {
+            // What failed has been logged.
+            let _ = remembering.await;
+        }
+        if self.halted.is_some() {
+            return;
+        }
+        if let Err(error) = self.store.end_lease(&self.config.replica).await {
+            tracing::warn!(%error, "failed to give the lease back; it will end by itself");
+        }
+    }
+
+    fn lease_is_due(&self) -> bool {
+        // A replica that has seen nothing since must not look as if it confirmed revocations.
+        self.halted.is_none() && self.head.now_ms() >= self.lease_due_ms
+    }
+
+    async fn renew_lease(&mut self) -> Result<(), StoreError> {
+        let asked_ms = self.write_lease().await?;
+        self.lease_stands(asked_ms);
+        Ok(())
+    }
+
+    /// Writes the lease, also into an open transaction. Answers when that was.
+    async fn write_lease(&mut self) -> Result<u64, StoreError> {
+        let asked_ms = self.head.now_ms();
+        // Tried again soon when it fails, and well before it ends when it does not.
+        self.lease_due_ms = asked_ms + self.config.lease_ms / 10;
+        self.store
+            .renew_lease(&self.config.replica, self.config.lease_ms, self.position, READS_FORMS)
+            .await?;
+        Ok(asked_ms)
+    }
+
+    fn lease_stands(&mut self, asked_ms: u64) {
+        self.head.lease_holds_until(asked_ms + self.config.lease_ms);
+        self.lease_renewed_ms = asked_ms;
+        self.lease_due_ms = asked_ms + self.config.lease_ms / 3;
+    }
+
+    /// Keeps the newest event that was delivered in the data folder, on another thread.
+    async fn remember_head(&mut self) {
+        let Some(head_file) = &self.head_file else { return };
+        if self.remembering.as_ref().is_some_and(|remembering| !remembering.is_finished()) {
+            return;
+        }
+        let Some(newest) = self.newest.take().filter(|_| self.halted.is_none()) else { return };
+        self.remember_due_ms = self.head.now_ms() + HEAD_FILE_MS;
+        let head_file = head_file.clone();
+        self.remembering = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = head_file.remember(&newest) {
+                tracing::error!(%error, "failed to remember the journal's head in the data folder");
+            }
+        }));
+    }
+
+    /// Reads and delivers what other processes wrote.
+    async fn catch_up(&mut self) -> Result<(), AppendError> {
+        self.refuse_when_halted()?;
+        let asked_ms = self.head.now_ms();
+        let there = match self.store.head().await {
+            Ok(position) => position,
+            Err(error) => return Err(self.unavailable(error).await),
+        };
+        self.catch_up_to(there).await?;
+        self.confirmed(asked_ms);
+        Ok(())
+    }
+
+    fn confirmed(&mut self, asked_ms: u64) {
+        self.confirmations += 1;
+        self.head.confirmed(asked_ms);
+    }
+
+    async fn catch_up_to(&mut self, there: Position) -> Result<(), AppendError> {
+        if there < self.position {
+            return Err(self.halt(format!(
+                "its last position is {there}, but this process has seen {}: an old copy was put in its \
+                 place, or its end was lost; nothing is admitted until Proctor is started again on a \
+                 complete journal",
+                self.position
+            )));
+        }
+        let mut foreign = false;
+        while self.position < there {
+            let events = match self.store.read(self.position, CATCH_UP_EVENTS).await {
+                Ok(events) => events,
+                Err(error @ StoreError::Unreadable { .. }) => return Err(self.halt(describe(&error))),
+                Err(error) => return Err(self.unavailable(error).await),
+            };
+            let consecutive = events
+                .iter()
+                .zip(self.position.0 + 1..)
+                .all(|(event, position)| event.place.position.0 == position);
+            if events.is_empty() || !consecutive {
+                return Err(self.halt(format!("events are missing after position {}", self.position)));
+            }
+            for event in &events {
+                self.note_sequence(&event.stream, event.sequence);
+            }
+            self.deliver(&events.into_iter().map(Delivered::new).collect::<Vec<_>>(), true);
+            foreign = true;
+        }
+        if foreign {
+            // Others may wait for this replica to have seen a revocation.
+            self.lease_due_ms = self.lease_due_ms.min(self.lease_renewed_ms + LEASE_NEWS_MS);
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, events: &[Delivered], foreign: bool) {
+        let Some(last) = events.last() else { return };
+        for listener in &self.listeners {
+            listener.deliver(events, foreign);
+        }
+        self.position = last.place.position;
+        self.head.moved_to(self.position);
+        self.newest = Some(Arc::clone(last.recorded()));
+    }
+
+    async fn sequence(&mut self, stream: &StreamId) -> Result<u64, StoreError> {
+        if let Some(sequence) = self.sequences.get(stream) {
+            return Ok(*sequence);
+        }
+        let sequence = self.store.sequence(stream).await?;
+        self.note_sequence(stream, sequence);
+        Ok(sequence)
+    }
+
+    fn note_sequence(&mut self, stream: &StreamId, sequence: u64) {
+        if let Some(known) = self.sequences.get_mut(stream) {
+            *known = sequence;
+            return;
+        }
+        if self.sequences.len() >= SEQUENCES_REMEMBERED_MAX {
+            self.sequences.clear();
+        }
+        self.sequences.insert(stream.clone(), sequence);
+    }
+
+    fn refuse_when_halted(&self) -> Result<(), AppendError> {
+        self.halted.as_ref().map_or(Ok(()), |reason| Err(AppendError::Halted(Arc::clone(reason))))
+    }
+
+    /// Takes nothing more, for this reason.
+    pub(super) fn halt(&mut self, reason: String) -> AppendError {
+        tracing::error!(reason, "the journal is halted: nothing is admitted any more");
+        self.head.halt();
+        let reason: Arc<str> = reason.into();
+        self.halted = Some(Arc::clone(&reason));
+        AppendError::Halted(reason)
+    }
+
+    /// A store that failed is opened anew, so that the next append finds it working again.
+    async fn unavailable(&mut self, error: StoreError) -> AppendError {
+        tracing::error!(%error, "the journal cannot be used now");
+        self.sequences.clear();
+        if let Err(error) = self.store.reopen().await {
+            tracing::error!(%error, "failed to open the journal again; it is tried with the next append");
+        }
+        AppendError::Store(Arc::new(error))
+    }
+}
+
+/// An appender that ends in a panic leaves nothing behind that could be mistaken for health.
+struct HaltOnPanic(Arc<Head>);
+
+impl Drop for HaltOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.halt();
+        }
+    }
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

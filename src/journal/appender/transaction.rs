@@ -1,0 +1,329 @@
+//! One transaction: what is waiting is checked, decided again where it must be, and written.
+//!
+//! **Invariants.** Nobody is told that something was written, or that it was not, before that is
+//! certain. What one append does wrong fails that append alone.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proctor_domain::{Micros, Place, Position, Recorded, StreamId};
+
+use super::Appender;
+use crate::journal::append::{AppendError, Decision, Proposal, Stale};
+use crate::journal::delivery::Delivered;
+use crate::journal::store::{Row, Store, StoreError};
+
+/// Events of other processes that are read while everybody waits for the lock. More are read
+/// without it first.
+const CATCH_UP_LOCKED_EVENTS_MAX: u64 = 1_000;
+/// How often more of them are read without the lock before it is kept all the same.
+const CATCH_UP_UNLOCKED_TIMES_MAX: u32 = 3;
+/// After so many failures of the store in one batch, the rest of it fails without being tried.
+const STORE_FAILURES_MAX: u32 = 3;
+/// How often it is looked whether a transaction whose answer was lost took place.
+const IN_DOUBT_LOOKS_MAX: u32 = 4;
+/// How long between two looks.
+const IN_DOUBT_PAUSE: Duration = Duration::from_millis(250);
+
+type Appends = Vec<Box<dyn Decision>>;
+
+/// What became of one append while its transaction was open.
+enum Planned {
+    Written(Range<usize>),
+    Stale(Stale),
+}
+
+struct Placed {
+    place: Place,
+    sequence: u64,
+}
+
+/// Why one append could not be written into the open transaction.
+enum Trouble {
+    /// A row that it brings exists already.
+    Exists,
+    Store(StoreError),
+    /// The journal contradicts what was read from it before.
+    Damaged(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What is still to be done after a transaction.
+enum Then {
+    Done,
+    /// Nothing was written, because of the append at this place among several.
+    Without(usize, Appends, Trouble),
+}
+
+/// Whether a transaction took place.
+enum Fate {
+    Committed,
+    NotCommitted,
+    Unknown,
+}
+
+impl<S: Store> Appender<S> {
+    /// Writes what is waiting, and tells everybody what became of it.
+    pub(super) async fn append_all(&mut self, appends: Appends) {
+        let mut waiting = vec![appends];
+        let mut failures = 0;
+        while let Some(batch) = waiting.pop() {
+            if let Err(error) = self.refuse_when_halted() {
+                fail(batch, &error);
+                continue;
+            }
+            let Then::Without(at, mut rest, trouble) = self.append_batch(batch).await else { continue };
+            let culprit = rest.remove(at);
+            match trouble {
+                Trouble::Exists => {
+                    let stream = culprit.stream().clone();
+                    culprit.failed(AppendError::SideWriteExists { stream });
+                }
+                // It may be this one's fault: it is tried again alone, after the others.
+                Trouble::Store(error) => {
+                    failures += 1;
+                    waiting.insert(0, vec![culprit]);
+                    if failures >= STORE_FAILURES_MAX {
+                        let error = self.unavailable(error).await;
+                        fail(rest, &error);
+                        waiting.drain(..).for_each(|batch| fail(batch, &error));
+                        return;
+                    }
+                }
+                Trouble::Damaged(reason) => {
+                    let error = self.halt(reason);
+                    fail(vec![culprit], &error);
+                }
+            }
+            if !rest.is_empty() {
+                waiting.push(rest);
+            }
+        }
+    }
+
+    /// Writes a batch in one transaction.
+    async fn append_batch(&mut self, mut batch: Appends) -> Then {
+        let now = match self.lock().await {
+            Ok(now) => now,
+            Err(error) => {
+                fail(batch, &error);
+                return Then::Done;
+            }
+        };
+        let mut placed = Vec::with_capacity(batch.len());
+        let mut planned = Vec::with_capacity(batch.len());
+        for (at, decision) in batch.iter_mut().enumerate() {
+            match self.write(decision.as_mut(), now, &mut placed).await {
+                Ok(plan) => planned.push(plan),
+                Err(trouble) => {
+                    self.store.rollback().await;
+                    self.sequences.clear();
+                    return Then::Without(at, batch, trouble);
+                }
+            }
+        }
+        if placed.is_empty() {
+            self.store.rollback().await;
+            self.settle(batch, planned, placed);
+            return Then::Done;
+        }
+        // With the events, so that it costs no transaction of its own, and so that no admission
+        // stands that no sweeper would find because its process has no lease.
+        let lease = if self.lease_is_due() { Some(self.write_lease().await) } else { None };
+        if let Some(Err(error)) = lease {
+            self.store.rollback().await;
+            let error = self.unavailable(error).await;
+            fail(batch, &error);
+            return Then::Done;
+        }
+        // Nobody else writes as long as this holds the lock.
+        let alone_ms = self.head.now_ms();
+        if let Err(error) = self.store.commit().await {
+            let fate = self.fate(&mut batch, &planned).await;
+            if !matches!(fate, Fate::Committed) {
+                tracing::error!(%error, "failed to commit to the journal");
+                let error = Arc::new(error);
+                let error = match fate {
+                    Fate::Unknown => AppendError::InDoubt(error),
+                    Fate::Committed | Fate::NotCommitted => AppendError::Store(error),
+                };
+                fail(batch, &error);
+                return Then::Done;
+            }
+        }
+        if let Some(Ok(asked_ms)) = lease {
+            self.lease_stands(asked_ms);
+        }
+        self.head.confirmed(alone_ms);
+        self.settle(batch, planned, placed);
+        Then::Done
+    }
+
+    /// Takes the append lock, with everything delivered that others have written. Answers the
+    /// database's time.
+    async fn lock(&mut self) -> Result<Micros, AppendError> {
+        let mut unlocked = 0;
+        loop {
+            let asked_ms = self.head.now_ms();
+            let (there, now) = match self.store.begin().await {
+                Ok(locked) => locked,
+                Err(error) => return Err(self.unavailable(error).await),
+            };
+            let behind = there.0.saturating_sub(self.position.0);
+            let keep = behind <= CATCH_UP_LOCKED_EVENTS_MAX || unlocked >= CATCH_UP_UNLOCKED_TIMES_MAX;
+            if !keep {
+                unlocked += 1;
+                self.store.rollback().await;
+            }
+            if let Err(error) = self.catch_up_to(there).await {
+                self.store.rollback().await;
+                return Err(error);
+            }
+            if keep {
+                self.confirmed(asked_ms);
+                return Ok(now);
+            }
+        }
+    }
+
+    /// Checks one decision and writes its events into the open transaction.
+    async fn write(
+        &mut self,
+        decision: &mut dyn Decision,
+        now: Micros,
+        placed: &mut Vec<Placed>,
+    ) -> Result<Planned, Trouble> {
+        let mut moved = Vec::new();
+        for (stream, seen) in decision.grounds() {
+            let sequence = self.sequence(stream).await?;
+            if sequence != *seen {
+                moved.push((stream.clone(), sequence));
+            }
+        }
+        if !moved.is_empty() {
+            return Ok(Planned::Stale(Stale(moved)));
+        }
+        let stream = decision.stream().clone();
+        let head = self.sequence(&stream).await?;
+        let version = decision.version();
+        if head < version {
+            return Err(Trouble::Damaged(format!(
+                "{stream} ends at its event {head}, but {version} of its events were read before"
+            )));
+        }
+        if head > version {
+            let newer = self.store.stream(&stream, version).await?;
+            decision.decide_again(&newer, now);
+        } else if decision.valid_until().is_some_and(|end| end <= now) {
+            decision.decide_again(&[], now);
+        }
+        let first = placed.len();
+        let mut sequence = head;
+        for proposal in decision.proposals().iter() {
+            sequence += 1;
+            let position = Position(self.position.0 + placed.len() as u64 + 1);
+            let row = Row {
+                position,
+                recorded_at: now,
+                stream: &stream,
+                sequence,
+                event_id: &proposal.event_id,
+                event_type: proposal.event.type_name(),
+                event_version: proposal.event.version_name(),
+                payload: &proposal.payload,
+                metadata: &proposal.metadata,
+                sealed: proposal.sealed.as_deref(),
+            };
+            self.store.insert(&row).await?;
+            for write in &proposal.side_writes {
+                self.store.side_write(write).await.map_err(|error| match error {
+                    StoreError::Exists { .. } => Trouble::Exists,
+                    error @ (StoreError::Database { .. } | StoreError::Unreadable { .. }) => {
+                        Trouble::Store(error)
+                    }
+                })?;
+            }
+            placed.push(Placed { place: Place { position, recorded_at: now }, sequence });
+        }
+        self.note_sequence(&stream, sequence);
+        Ok(Planned::Written(first..placed.len()))
+    }
+
+    /// Tells everybody about a transaction that is durable.
+    fn settle(&mut self, mut batch: Appends, planned: Vec<Planned>, placed: Vec<Placed>) {
+        let mut delivered = Vec::with_capacity(placed.len());
+        let mut placed = placed.into_iter();
+        for (decision, plan) in batch.iter_mut().zip(&planned) {
+            if let Planned::Written(_) = plan {
+                let stream = decision.stream().clone();
+                let proposals = std::mem::take(decision.proposals());
+                delivered.extend(proposals.into_iter().zip(placed.by_ref()).map(|(proposal, placed)| {
+                    Delivered::new(Arc::new(record(stream.clone(), proposal, &placed)))
+                }));
+            }
+        }
+        self.deliver(&delivered, false);
+        for (decision, plan) in batch.into_iter().zip(planned) {
+            match plan {
+                Planned::Written(range) => decision.committed(delivered[range].to_vec()),
+                Planned::Stale(stale) => decision.stale(stale),
+            }
+        }
+    }
+
+    /// After a commit whose answer was an error: whether it took place all the same. What is found
+    /// in the database under the lock is believed, nothing else.
+    async fn fate(&mut self, batch: &mut Appends, planned: &[Planned]) -> Fate {
+        self.sequences.clear();
+        let written = batch.iter_mut().zip(planned).find_map(|(decision, plan)| match plan {
+            Planned::Written(range) if !range.is_empty() => decision.proposals().first(),
+            Planned::Written(_) | Planned::Stale(_) => None,
+        });
+        let Some(first) = written.map(|proposal| Arc::clone(&proposal.event_id)) else {
+            return Fate::NotCommitted;
+        };
+        for look in 0..IN_DOUBT_LOOKS_MAX {
+            if look > 0 {
+                tokio::time::sleep(IN_DOUBT_PAUSE).await;
+            }
+            match self.stands_next(&first).await {
+                Ok(true) => return Fate::Committed,
+                Ok(false) => return Fate::NotCommitted,
+                Err(error) => tracing::error!(%error, "failed to look whether a transaction took place"),
+            }
+        }
+        Fate::Unknown
+    }
+
+    /// Whether the event after the last one that was delivered here is the one of this identifier.
+    async fn stands_next(&mut self, event_id: &str) -> Result<bool, StoreError> {
+        self.store.reopen().await?;
+        self.store.harden().await?;
+        self.store.begin().await?;
+        let next = self.store.read(self.position, 1).await;
+        self.store.rollback().await;
+        Ok(next?.first().is_some_and(|event| &*event.event_id == event_id))
+    }
+}
+
+fn fail(batch: Appends, error: &AppendError) {
+    batch.into_iter().for_each(|decision| decision.failed(error.clone()));
+}
+
+fn record(stream: StreamId, proposal: Proposal, placed: &Placed) -> Recorded {
+    Recorded {
+        place: placed.place,
+        event_id: proposal.event_id,
+        stream,
+        sequence: placed.sequence,
+        event: proposal.event,
+        payload: proposal.payload,
+        metadata: proposal.metadata,
+    }
+}

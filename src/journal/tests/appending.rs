@@ -1,0 +1,199 @@
+//! One process: places, order, batches, side writes.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
+
+use futures_util::future::join_all;
+use proctor_domain::Position;
+
+use super::note::count;
+use super::*;
+use crate::journal::{AppendError, Delivered, Listener, SideWrite, SubjectRow};
+
+/// Keeps what it hears.
+#[derive(Default)]
+pub(super) struct Heard(Mutex<Vec<(Delivered, bool)>>);
+
+impl Listener for Heard {
+    fn deliver(&self, events: &[Delivered], foreign: bool) {
+        self.0.lock().unwrap().extend(events.iter().map(|event| (event.clone(), foreign)));
+    }
+}
+
+impl Heard {
+    pub(super) fn positions(&self) -> Vec<u64> {
+        self.0.lock().unwrap().iter().map(|(event, _)| event.place.position.0).collect()
+    }
+
+    pub(super) fn foreign(&self) -> Vec<bool> {
+        self.0.lock().unwrap().iter().map(|(_, foreign)| *foreign).collect()
+    }
+}
+
+pub(super) fn subject(subject: &str, index: &[u8]) -> SideWrite {
+    SideWrite::Subject(SubjectRow {
+        subject: subject.to_owned(),
+        user_index: index.to_vec(),
+        user_sealed: vec![1],
+        wrapped_key: vec![2],
+    })
+}
+
+#[tokio::test]
+async fn positions_have_no_gap_and_time_never_goes_back() {
+    let folder = Folder::new();
+    let journal = folder.open("rep_1").await;
+    let heard = Arc::new(Heard::default());
+    assert_eq!(journal.listen(Arc::clone(&heard) as _).await.unwrap(), Position(0));
+    let appends = (0..40).map(|n| note(&format!("s{}", n % 4), 0, n).append(&journal));
+    let answers = join_all(appends).await;
+    let history = folder.history().await;
+    let positions: Vec<u64> = history.iter().map(|event| event.place.position.0).collect();
+    assert_eq!(positions, (1..=40).collect::<Vec<_>>());
+    assert_eq!(heard.positions(), positions);
+    assert!(heard.foreign().iter().all(|foreign| !foreign));
+    assert!(history.windows(2).all(|pair| pair[0].place.recorded_at <= pair[1].place.recorded_at));
+    for id in ["s0", "s1", "s2", "s3"] {
+        let sequences: Vec<u64> =
+            history.iter().filter(|event| *event.stream.id == *id).map(|event| event.sequence).collect();
+        assert_eq!(sequences, (1..=10).collect::<Vec<_>>());
+    }
+    // What each was told stands where it was told.
+    for answer in answers {
+        let [event] = &answer.committed()[..] else { panic!("not one event") };
+        let stored = &history[usize::try_from(event.place.position.0).unwrap() - 1];
+        assert_eq!(**stored, **event.recorded());
+    }
+    assert_eq!(journal.head().position(), Position(40));
+}
+
+#[tokio::test]
+async fn time_does_not_go_back_with_the_clock() {
+    let folder = Folder::new();
+    let journal = folder.open("rep_1").await;
+    note("s", 0, 1).append(&journal).await.committed();
+    journal.stop().await;
+    let ahead = i64::MAX / 2;
+    rusqlite::Connection::open(folder.journal_file())
+        .unwrap()
+        .execute_batch(&format!(
+            "INSERT INTO events SELECT 2, aggregate_type, aggregate_id, 2, event_type, event_version, payload,
+             metadata, 'evt_2', {ahead} FROM events"
+        ))
+        .unwrap();
+    let journal = folder.open("rep_1").await;
+    let events = note("s", 2, 3).append(&journal).await.committed();
+    assert_eq!(events[0].place.recorded_at.0, ahead);
+}
+
+#[tokio::test]
+async fn what_waits_is_written_in_one_transaction() {
+    let folder = Folder::new();
+    let (journal, script) = folder.open_faulty("rep_1").await;
+    let (let_go, gate) = mpsc::channel();
+    script.will([Fault::CommitHeld(gate)]);
+    let first = note("first", 0, 0).hand_in(&journal);
+    let waiting: Vec<_> = (0..300).map(|n| note(&format!("s{n}"), 0, n).hand_in(&journal)).collect();
+    let_go.send(()).unwrap();
+    first.await.unwrap().committed();
+    let mut positions = Vec::new();
+    for (n, answer) in waiting.into_iter().enumerate() {
+        let events = answer.await.unwrap().committed();
+        assert_eq!(count(&events[0]), n as u64);
+        positions.push(events[0].place.position.0);
+    }
+    assert_eq!(positions, (2..=301).collect::<Vec<_>>(), "in the order in which they were handed in");
+    // Those that came before the first was taken are with it, the others wait together.
+    assert!(script.commits() <= 3, "{} transactions", script.commits());
+}
+
+#[tokio::test]
+async fn a_batch_has_a_limit() {
+    let folder = Folder::new();
+    let (journal, script) = folder.open_faulty("rep_1").await;
+    let (let_go, gate) = mpsc::channel();
+    script.will([Fault::CommitHeld(gate)]);
+    let first = note("first", 0, 0).hand_in(&journal);
+    let waiting: Vec<_> = (0..1_100).map(|n| note(&format!("s{n}"), 0, n).hand_in(&journal)).collect();
+    let_go.send(()).unwrap();
+    first.await.unwrap().committed();
+    join_all(waiting).await.into_iter().for_each(|answer| drop(answer.unwrap().committed()));
+    assert!((3..=5).contains(&script.commits()), "{} transactions", script.commits());
+}
+
+#[tokio::test]
+async fn side_writes_stand_and_fall_with_their_event() {
+    let folder = Folder::new();
+    let (journal, script) = folder.open_faulty("rep_1").await;
+    note("s1", 0, 1).with(subject("sub_1", b"ann")).append(&journal).await.committed();
+    let row = journal.reader().subject_by_index(b"ann").await.unwrap().unwrap();
+    assert_eq!(row.subject, "sub_1");
+    // The same user again, in one batch with others before and after.
+    let (let_go, gate) = mpsc::channel();
+    script.will([Fault::CommitHeld(gate)]);
+    let first = note("first", 0, 0).hand_in(&journal);
+    let before = note("s2", 0, 2).with(subject("sub_2", b"bob")).hand_in(&journal);
+    let twice = note("s3", 0, 3).with(subject("sub_3", b"ann")).hand_in(&journal);
+    let after = note("s4", 0, 4).with(subject("sub_4", b"cem")).hand_in(&journal);
+    let commits = script.commits();
+    let_go.send(()).unwrap();
+    first.await.unwrap().committed();
+    before.await.unwrap().committed();
+    let error = twice.await.unwrap().failed();
+    assert!(matches!(&error, AppendError::SideWriteExists { stream } if *stream.id == *"s3"), "{error}");
+    after.await.unwrap().committed();
+    assert!(script.commits() - commits <= 2, "the others stayed together");
+    let streams: Vec<_> = folder.history().await.iter().map(|event| event.stream.id.to_string()).collect();
+    assert_eq!(streams, ["s1", "first", "s2", "s4"]);
+    let reader = journal.reader();
+    assert!(reader.subject("sub_2").await.unwrap().is_some());
+    assert!(reader.subject("sub_3").await.unwrap().is_none());
+    assert!(reader.subject("sub_4").await.unwrap().is_some());
+    assert_eq!(script.inserts.load(Ordering::Relaxed), 7, "two were written in vain");
+}
+
+#[tokio::test]
+async fn what_is_sealed_lies_beside_its_event() {
+    let folder = Folder::new();
+    let journal = folder.open("rep_1").await;
+    let mut sealed = note("s", 0, 1);
+    sealed.proposals[0].sealed = Some(bytes::Bytes::from_static(b"sealed"));
+    let events = sealed.append(&journal).await.committed();
+    assert_eq!(journal.reader().sealed(events[0].place.position).await.unwrap().unwrap(), b"sealed");
+    assert!(journal.reader().sealed(Position(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn whoever_appends_after_the_end_is_told() {
+    let folder = Folder::new();
+    let journal = folder.open("rep_1").await;
+    let last = note("s", 0, 1).hand_in(&journal);
+    journal.stop().await;
+    last.await.unwrap().committed();
+    assert!(matches!(note("s", 1, 2).append(&journal).await.failed(), AppendError::Stopping));
+    assert!(matches!(journal.confirm().await, Err(AppendError::Stopping)));
+    assert!(journal.reader().leases().await.unwrap().is_empty(), "the lease was given back");
+}
+
+#[tokio::test]
+async fn whoever_asks_to_confirm_is_answered_under_load() {
+    let folder = Folder::new();
+    let journal = folder.open("rep_1").await;
+    let load = async {
+        for n in 0..40 {
+            let waiting = (0..25).map(|m| note(&format!("s{m}"), n, n).append(&journal));
+            join_all(waiting).await.into_iter().for_each(|answer| drop(answer.committed()));
+        }
+    };
+    let confirms = async {
+        let mut last = Position(0);
+        for _ in 0..200 {
+            let confirmed = journal.confirm().await.unwrap();
+            assert!(confirmed >= last);
+            assert!(journal.head().is_fresh());
+            last = confirmed;
+        }
+    };
+    tokio::join!(load, confirms);
+    assert_eq!(journal.confirm().await.unwrap(), Position(1_000));
+}

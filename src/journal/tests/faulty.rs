@@ -1,0 +1,165 @@
+//! A store that fails where a test wants it to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
+
+use crate::journal::sqlite::SqliteStore;
+use crate::journal::{Row, SideWrite, Store, StoreError};
+use crate::vault::PurposeKeyRow;
+
+/// What goes wrong, each once.
+pub(crate) enum Fault {
+    /// The lock cannot be taken.
+    Begin,
+    /// An event cannot be written.
+    Insert,
+    /// The commit fails and does not take place.
+    Commit,
+    /// The commit takes place, but its answer is an error.
+    CommitAnswerLost,
+    /// The commit waits until the test lets go.
+    CommitHeld(mpsc::Receiver<()>),
+    /// The connection cannot be made anew.
+    Reopen,
+    /// The head cannot be read.
+    Head,
+    /// The appender's thread panics.
+    Panic,
+}
+
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) commits: AtomicU64,
+    pub(crate) inserts: AtomicU64,
+    pub(crate) leases: AtomicU64,
+    faults: Mutex<Vec<Fault>>,
+    unwritable: Mutex<Option<Arc<str>>>,
+}
+
+impl Script {
+    pub(crate) fn will(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.lock().unwrap().extend(faults);
+    }
+
+    /// The event of this identifier can never be written.
+    pub(crate) fn forbid(&self, event_id: &Arc<str>) {
+        *self.unwritable.lock().unwrap() = Some(Arc::clone(event_id));
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything that was to go wrong has.
+    pub(crate) fn is_over(&self) -> bool {
+        self.faults.lock().unwrap().is_empty()
+    }
+
+    fn take(&self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let at = faults.iter().position(wanted)?;
+        Some(faults.remove(at))
+    }
+
+    fn fail(&self, wanted: impl Fn(&Fault) -> bool) -> Result<(), StoreError> {
+        self.take(wanted).map_or(Ok(()), |_| Err(broken()))
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError::Database { doing: "do what the test forbids", reason: "the test forbids it".into() }
+}
+
+pub(crate) struct Faulty {
+    pub(crate) store: SqliteStore,
+    pub(crate) script: Arc<Script>,
+}
+
+impl Store for Faulty {
+    async fn begin(&mut self) -> Result<(Position, Micros), StoreError> {
+        assert!(self.script.take(|fault| matches!(fault, Fault::Panic)).is_none(), "the test wants a panic");
+        self.script.fail(|fault| matches!(fault, Fault::Begin))?;
+        self.store.begin().await
+    }
+
+    async fn head(&mut self) -> Result<Position, StoreError> {
+        self.script.fail(|fault| matches!(fault, Fault::Head))?;
+        self.store.head().await
+    }
+
+    async fn read(&mut self, after: Position, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        self.store.read(after, limit).await
+    }
+
+    async fn sequence(&mut self, stream: &StreamId) -> Result<u64, StoreError> {
+        self.store.sequence(stream).await
+    }
+
+    async fn stream(&mut self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        self.store.stream(stream, after).await
+    }
+
+    async fn insert(&mut self, row: &Row<'_>) -> Result<(), StoreError> {
+        self.script.fail(|fault| matches!(fault, Fault::Insert))?;
+        if self.script.unwritable.lock().unwrap().as_deref() == Some(row.event_id) {
+            return Err(broken());
+        }
+        self.script.inserts.fetch_add(1, Ordering::Relaxed);
+        self.store.insert(row).await
+    }
+
+    async fn side_write(&mut self, write: &SideWrite) -> Result<(), StoreError> {
+        self.store.side_write(write).await
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        if let Some(Fault::CommitHeld(gate)) = self.script.take(|f| matches!(f, Fault::CommitHeld(_))) {
+            gate.recv().unwrap();
+        }
+        if self.script.take(|fault| matches!(fault, Fault::Commit)).is_some() {
+            self.store.rollback().await;
+            return Err(broken());
+        }
+        self.store.commit().await?;
+        self.script.commits.fetch_add(1, Ordering::Relaxed);
+        self.script.fail(|fault| matches!(fault, Fault::CommitAnswerLost))
+    }
+
+    async fn rollback(&mut self) {
+        self.store.rollback().await;
+    }
+
+    async fn reopen(&mut self) -> Result<(), StoreError> {
+        self.script.fail(|fault| matches!(fault, Fault::Reopen))?;
+        self.store.reopen().await
+    }
+
+    async fn harden(&mut self) -> Result<(), StoreError> {
+        self.store.harden().await
+    }
+
+    async fn renew_lease(
+        &mut self,
+        replica: &ReplicaId,
+        lasts_ms: u64,
+        confirmed: Position,
+        reads: u32,
+    ) -> Result<(), StoreError> {
+        self.script.leases.fetch_add(1, Ordering::Relaxed);
+        self.store.renew_lease(replica, lasts_ms, confirmed, reads).await
+    }
+
+    async fn end_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
+        self.store.end_lease(replica).await
+    }
+
+    async fn forget_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
+        self.store.forget_lease(replica).await
+    }
+
+    async fn add_purpose_keys(&mut self, keys: &[PurposeKeyRow]) -> Result<(), StoreError> {
+        self.store.add_purpose_keys(keys).await
+    }
+}
