@@ -2,11 +2,13 @@
 
 pub mod actors;
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod journal;
 pub mod manifests;
 pub mod payload;
 pub mod proctor;
+pub mod server;
 pub mod targets;
 pub mod token_count;
 pub mod upstream;

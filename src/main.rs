@@ -1,3 +1,7 @@
 //! The `proctor` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    proctor::cli::run()
+}

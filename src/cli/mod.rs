@@ -1,0 +1,112 @@
+//! The command line, one file per verb. The only room that prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod client;
+mod demo;
+mod logs;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// Virtual MCP servers: what stands between AI agents and the accounts of users.
+#[derive(Debug, Parser)]
+#[command(name = "proctor", version, propagate_version = true)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server.
+    ///
+    /// Needs PROCTOR_MASTER_KEY (32 random bytes in base64: `openssl rand -base64 32`) and
+    /// PROCTOR_ADMIN_KEY (the first administrator's API key, at least 32 characters).
+    #[command(after_help = SERVE_HELP)]
+    Serve(Place),
+    /// Try it: keys, a sample upstream, two virtual servers and a session, all made here.
+    #[command(after_help = "Example:\n  proctor demo\n  proctor demo --json --listen 127.0.0.1:0")]
+    Demo {
+        #[command(flatten)]
+        place: Place,
+        /// Print one line of JSON: api_url, admin_key, mcp_server_url, token, session_id.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const SERVE_HELP: &str = "\
+Settings (environment):
+  PROCTOR_MASTER_KEY            32 bytes, base64; seals everything that is secret (required)
+  PROCTOR_ADMIN_KEY             the first administrator's API key (required)
+  PROCTOR_PUBLIC_URL            the URL under which clients reach this server
+  DATABASE_URL                  sqlite:PATH; a file in the data folder when absent
+  PROCTOR_ALLOWED_HOSTS         further Host values to answer to, comma separated
+  PROCTOR_ALLOWED_ORIGINS       web origins that may send requests, comma separated
+  PROCTOR_CALL_DEADLINE_MS      longest tool call (60000)
+  PROCTOR_SHUTDOWN_GRACE_MS     how long calls may go on when the server stops (10000)
+  PROCTOR_LEASE_SECONDS         how long a silent replica counts as alive (30)
+  PROCTOR_ENTITY_IDLE_SECONDS   when an unused entity leaves memory (300)
+  PROCTOR_BODY_BYTES_MAX        longest request (4 MiB)
+  PROCTOR_RESULT_BYTES_MAX      longest tool result (16 MiB)
+  PROCTOR_LOG                   what is logged, such as info or proctor=debug
+  PROCTOR_LOG_FORMAT            text or json
+
+Example:
+  PROCTOR_MASTER_KEY=$(openssl rand -base64 32) PROCTOR_ADMIN_KEY=$(openssl rand -hex 24) \\
+    proctor serve --data-dir ./data --listen 127.0.0.1:8700";
+
+#[derive(Debug, Args)]
+struct Place {
+    /// Where the journal and everything else is kept.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+impl From<Place> for Flags {
+    fn from(place: Place) -> Self {
+        Self { data_dir: place.data_dir, listen: place.listen }
+    }
+}
+
+/// A failure as a person reads it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs what the command line asks for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let done = match Command::parse().verb {
+        Verb::Serve(place) => serve::run(place.into()),
+        Verb::Demo { place, json } => demo::run(place.into(), json),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("proctor: {}", in_full(&*failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn in_full(failure: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = failure.to_string();
+    let mut source = failure.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Transparent errors repeat their cause.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
