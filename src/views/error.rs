@@ -51,8 +51,8 @@ pub enum ViewsError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The thread that reads is gone.
-    #[error("failed to read the audit views: the reading thread stopped")]
+    /// The server is shutting down.
+    #[error("failed to read: the server is shutting down")]
     Stopped,
     /// The thread that writes cannot be started.
     #[error("failed to start the thread of the audit views: {0}")]

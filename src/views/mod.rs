@@ -22,7 +22,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -79,7 +79,7 @@ struct Shared {
     wanted: AtomicU64,
     /// Batches up to this position did not fit and must be read from the journal.
     dropped: AtomicU64,
-    stop: AtomicBool,
+    stop: watch::Sender<bool>,
 }
 
 /// The views of one journal. Dropping it stops them.
@@ -108,7 +108,7 @@ impl Views {
             state: watch::Sender::new(state),
             wanted: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
-            stop: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
         });
         let (feed, inbox) = sync_channel(FEED_BATCHES_MAX);
         let projector =
@@ -184,7 +184,7 @@ impl Views {
     }
 
     fn end(&self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.stop.send_replace(true);
         self.wake();
     }
 

@@ -69,6 +69,7 @@ impl<S: JournalSource> Projector<S> {
             let opened = writer.take().map_or_else(|| Writer::open_again(&self.path), Ok);
             match opened.and_then(|mut writer| self.follow(&mut writer)) {
                 Ok(()) => break,
+                Err(_) if self.is_stopped() => break,
                 Err(error) => self.fail(&error),
             }
         }
@@ -107,14 +108,11 @@ impl<S: JournalSource> Projector<S> {
     /// Reads the journal to where its head was when this began.
     fn catch_up(&self, writer: &mut Writer, at: &mut Position) -> Result<(), ViewsError> {
         let wanted = self.shared.wanted.load(Ordering::SeqCst);
-        let head = self.runtime.block_on(self.source.head()).map_err(|error| journal(*at, error))?;
+        let head = self.wait(self.source.head())?.map_err(|error| journal(*at, error))?;
         self.shared.state.send_modify(|state| state.health = Health::CatchingUp { head });
         let mut progress = Progress::new(*at, head);
         let mut next = (*at < head).then(|| self.begin_read(*at));
         while let Some(reading) = next.take() {
-            if self.is_stopped() {
-                return Ok(());
-            }
             let events = self.finish_read(reading, *at)?;
             let Some(last) = events.last().map(|event| event.place.position) else { break };
             // The next events are read while these are written.
@@ -193,14 +191,27 @@ impl<S: JournalSource> Projector<S> {
     }
 
     fn finish_read(&self, reading: Reading<S>, at: Position) -> Result<Vec<Arc<Recorded>>, ViewsError> {
-        match self.runtime.block_on(reading) {
+        match self.wait(reading)? {
             Ok(events) => events.map_err(|error| journal(at, error)),
             Err(error) => Err(journal(at, error)),
         }
     }
 
     fn read(&self, after: Position, limit: usize) -> Result<Vec<Arc<Recorded>>, ViewsError> {
-        self.runtime.block_on(self.source.read(after, limit)).map_err(|error| journal(after, error))
+        self.wait(self.source.read(after, limit))?.map_err(|error| journal(after, error))
+    }
+
+    /// Waits for the journal, unless stopped meanwhile: whoever stops the views may be the one thread
+    /// that the journal's answer would need.
+    fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T, ViewsError> {
+        let mut stop = self.shared.stop.subscribe();
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => Err(ViewsError::Stopped),
+                answer = answer => Ok(answer),
+            }
+        })
     }
 
     fn publish(&self, at: Position) {
@@ -208,7 +219,7 @@ impl<S: JournalSource> Projector<S> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.shared.stop.load(Ordering::SeqCst)
+        *self.shared.stop.borrow()
     }
 
     /// Says what is wrong and waits a while. What is handed over meanwhile is read later.

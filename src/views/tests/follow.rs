@@ -205,3 +205,46 @@ async fn two_processes_on_one_file_write_every_event_once() {
     one.stop();
     two.stop();
 }
+
+struct Stuck;
+
+impl JournalSource for Stuck {
+    type Error = UnreadableEvent;
+
+    async fn read(&self, _: Position, _: usize) -> Result<Vec<Arc<Recorded>>, UnreadableEvent> {
+        std::future::pending().await
+    }
+
+    async fn head(&self) -> Result<Position, UnreadableEvent> {
+        Ok(Position(9))
+    }
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_a_journal_that_does_not_answer() {
+    let folder = Folder::new();
+    let views = Views::open(&folder.views(), Stuck, tokio::runtime::Handle::current()).unwrap();
+    let error = views.wait_for(Position(9), Duration::from_millis(20)).await.unwrap_err();
+    assert!(error.to_string().contains("catching up"), "{error}");
+    // The one thread of this runtime waits here, and can run nothing that the views wait for.
+    views.stop();
+}
+
+#[tokio::test]
+async fn another_version_that_takes_over_the_file_is_not_fought() {
+    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let events = events(40);
+    let views = open(&folder, &journal);
+    while views.health() != Health::Following {
+        tokio::task::yield_now().await;
+    }
+    let connection = rusqlite::Connection::open(folder.views()).unwrap();
+    connection.execute_batch("UPDATE checkpoints SET shape = 'newer'").unwrap();
+    feed(&views, &events);
+    let error = views.wait_for(Position(40), SOON).await.unwrap_err();
+    assert!(error.to_string().contains("another version"), "{error}");
+    assert!(dump(&folder.views()).is_empty());
+    let shape: String = connection.query_row("SELECT shape FROM checkpoints", (), |row| row.get(0)).unwrap();
+    assert_eq!(shape, "newer");
+    views.stop();
+}

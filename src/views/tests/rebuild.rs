@@ -42,7 +42,29 @@ proptest! {
         prop_assert!(!expected.is_empty());
         prop_assert_eq!(&dump(&along.views()), &expected);
         prop_assert_eq!(&dump(&rebuilt.views()), &expected);
+
+        let rows = rusqlite::Connection::open(rebuilt.views()).unwrap();
+        prop_assert_eq!(pairs(&rows, USAGE_BY_OUTCOME), pairs(&rows, CALLS_BY_OUTCOME));
+        prop_assert_eq!(pairs(&rows, SESSIONS_COUNTED), pairs(&rows, SESSIONS_RECOUNTED));
     }
+}
+
+/// A late end takes back what was counted as abandoned, and leaves a row of nothing.
+const USAGE_BY_OUTCOME: &str = "SELECT hour || outcome, SUM(calls) || ',' || SUM(duration_us) || ',' ||
+     SUM(arguments_bytes) || ',' || SUM(result_bytes) FROM usage GROUP BY 1 HAVING SUM(calls) > 0 ORDER BY 1";
+const CALLS_BY_OUTCOME: &str =
+    "SELECT (started_at_us / 3600000000) || outcome, (COUNT(*) + SUM(repeats)) || ',' ||
+     COALESCE(SUM(duration_us), 0) || ',' || SUM(arguments_bytes) || ',' || COALESCE(SUM(result_bytes), 0)
+     FROM tool_calls WHERE outcome <> 'in_flight' GROUP BY 1 ORDER BY 1";
+const SESSIONS_COUNTED: &str = "SELECT id, calls_admitted || ',' || calls_refused FROM sessions ORDER BY id";
+const SESSIONS_RECOUNTED: &str = "SELECT s.id, COUNT(*) FILTER (WHERE c.outcome <> 'refused') || ',' ||
+     COALESCE(SUM(1 + c.repeats) FILTER (WHERE c.outcome = 'refused'), 0)
+     FROM sessions s LEFT JOIN tool_calls c ON c.session = s.id GROUP BY s.id ORDER BY s.id";
+
+fn pairs(rows: &rusqlite::Connection, sql: &str) -> Vec<(String, String)> {
+    let mut statement = rows.prepare(sql).unwrap();
+    let pairs = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    pairs.collect::<Result<_, _>>().unwrap()
 }
 
 #[test]
