@@ -42,8 +42,9 @@ pub(super) type Body = Full<Bytes>;
 /// One open connection.
 pub(super) struct Wire {
     sender: SendRequest<Body>,
-    driver: Box<Connection<TokioIo<Stream>, Body>>,
-    ended: bool,
+    /// Absent once the connection has ended: hyper gives a request that is still queued back only
+    /// when its end is dropped.
+    driver: Option<Box<Connection<TokioIo<Stream>, Body>>>,
     /// Whether it has served a request before; only then can it have gone stale.
     pub reused: bool,
     idle_since: Instant,
@@ -56,8 +57,7 @@ impl Wire {
             http1::Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
         Ok(Self {
             sender,
-            driver: Box::new(driver),
-            ended: false,
+            driver: Some(Box::new(driver)),
             reused: false,
             idle_since: Instant::now(),
             runtime: Handle::current().id(),
@@ -67,10 +67,12 @@ impl Wire {
     /// Moves bytes on this connection until `work`, which depends on them, is done.
     async fn drive<F: Future>(&mut self, work: F) -> F::Output {
         let mut work = pin!(work);
-        let Self { driver, ended, .. } = self;
+        let driver = &mut self.driver;
         poll_fn(|cx| {
-            if !*ended && Pin::new(&mut **driver).poll(cx).is_ready() {
-                *ended = true;
+            if let Some(running) = driver
+                && Pin::new(&mut **running).poll(cx).is_ready()
+            {
+                *driver = None;
             }
             work.as_mut().poll(cx)
         })
@@ -104,7 +106,7 @@ impl Wire {
     /// Whether the connection can take a request, as far as can be known without sending one.
     async fn is_live(&mut self) -> bool {
         self.drive(poll_fn(|_| Poll::Ready(()))).await;
-        !self.ended && self.sender.is_ready()
+        self.driver.is_some() && self.sender.is_ready()
     }
 }
 

@@ -161,6 +161,40 @@ async fn a_call_cancelled_while_the_gate_is_asked_never_reaches_the_upstream() {
     assert_eq!(server.seen().len(), 0);
 }
 
+/// A gate that takes its time, until the server has closed the connection.
+struct Slow {
+    asked: AtomicUsize,
+}
+
+impl Gate for Slow {
+    fn may_leave<'a>(&'a self, _: &'a str, _: u64) -> Passage<'a> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Passage::Later(Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(())
+        }))
+    }
+}
+
+#[tokio::test]
+async fn when_the_connection_closes_while_the_gate_is_asked_another_is_taken_and_the_gate_asked_again() {
+    let server = Scripted::start(|seen| {
+        let mut steps = fine(seen);
+        if seen.connection == 1 {
+            steps.extend([scripted::Do::Wait(Duration::from_millis(50)), scripted::Do::Close]);
+        }
+        steps
+    })
+    .await;
+    let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
+    succeeded(caller.call(Call::of("t")).await);
+    let gate = Arc::new(Slow { asked: AtomicUsize::new(0) });
+    caller.admission = Some(Admission::new("c".to_owned(), 1, gate.clone()));
+    succeeded(caller.call(Call::of("t")).await);
+    assert_eq!(gate.asked.load(Ordering::Relaxed), 2);
+    assert_eq!((server.seen().len(), server.connections()), (2, 2));
+}
+
 #[tokio::test]
 async fn without_the_mark_for_private_networks_nothing_connects_to_this_machine() {
     let server = Scripted::start(fine).await;

@@ -182,6 +182,20 @@ async fn a_connection_that_the_upstream_closed_while_idle_is_replaced_without_a_
 }
 
 #[tokio::test]
+async fn an_answer_that_ends_with_its_connection_is_read_whole() {
+    let (server, mut caller) = modern(|seen| {
+        let answer = json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": {"text": "x".repeat(9_000)}});
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+        vec![Do::Write(format!("{head}{answer}").into_bytes()), Do::Close]
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(succeeded(caller.call(Call::of("t")).await)["text"].as_str().unwrap().len(), 9_000);
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
 async fn nobody_listening_is_said_so_and_nothing_was_sent() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
