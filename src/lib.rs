@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod journal;
 pub mod manifests;
+pub mod mcp;
 pub mod payload;
 pub mod proctor;
 pub mod server;

@@ -11,6 +11,7 @@ use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, day};
 use crate::config::{Config, PublicUrl};
 use crate::journal::{Delivered, Journal, Listener};
 use crate::manifests::Manifests;
+use crate::mcp::Door;
 use crate::targets::Targets;
 use crate::token_count::TokenCounts;
 use crate::upstream::Upstreams;
@@ -52,6 +53,8 @@ pub struct Proctor {
     pub upstreams: Upstreams,
     /// The projections: the audit trail and lists.
     pub views: Arc<Views>,
+    /// What the agents' door keeps in mind.
+    pub door: Door,
     /// Every event that changes what a session may see or do.
     pub changes: broadcast::Sender<Delivered>,
     /// Set when Proctor is stopping: no new work is taken.

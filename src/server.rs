@@ -28,7 +28,7 @@ use crate::targets::Targets;
 use crate::upstream::{Limits, Upstreams};
 use crate::vault::{Vault, VaultError};
 use crate::views::{JournalSource, Views};
-use crate::{api, token_count};
+use crate::{api, mcp, token_count};
 
 /// The file in the data folder that says where the server listens.
 pub const LISTEN_FILE: &str = "listen";
@@ -137,6 +137,7 @@ impl Server {
             upstreams: Upstreams::new(limits),
             api_keys: ApiKeys::default(),
             failures: FailureCounter::default(),
+            door: Default::default(),
             token_counts: Arc::default(),
             views,
             directory,
@@ -195,6 +196,7 @@ impl Server {
         for chore in chores {
             chore.abort();
         }
+        mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
         web.stop(true).await;
         let served = serving.await;
@@ -250,7 +252,11 @@ fn open_doors(
 ) -> io::Result<(ServerHandle, JoinHandle<io::Result<()>>)> {
     let shared = web::Data::from(Arc::clone(proctor));
     let server = HttpServer::new(move || {
-        App::new().app_data(shared.clone()).configure(api::configure).default_service(web::to(api::not_found))
+        App::new()
+            .app_data(shared.clone())
+            .configure(mcp::configure)
+            .configure(api::configure)
+            .default_service(web::to(api::not_found))
     })
     .listen(listener)?
     // Otherwise a client that goes away is not noticed, and its call is never cancelled.
@@ -298,6 +304,7 @@ async fn sessions_with_open_calls(proctor: &Proctor, replica: ReplicaId) -> Opti
 async fn flush_forever(proctor: Arc<Proctor>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
+        mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
     }
 }

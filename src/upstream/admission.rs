@@ -6,6 +6,11 @@
 
 use std::{fmt, pin::Pin, sync::Arc};
 
+use proctor_domain::session::SessionEvent;
+use proctor_domain::{CallId, Event, Position};
+
+use crate::journal::Delivered;
+
 /// Why a call that was admitted may not leave after all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -25,35 +30,46 @@ pub enum Passage<'a> {
 pub trait Gate: Send + Sync {
     /// Asked immediately before the first byte of the call is written; asked again when a stale
     /// connection made it necessary to take another one.
-    fn may_leave<'a>(&'a self, call_id: &'a str, position: u64) -> Passage<'a>;
+    fn may_leave<'a>(&'a self, call: &'a CallId) -> Passage<'a>;
 }
 
 /// The proof that a call's admission is durable in the journal.
 pub struct Admission {
-    call_id: String,
-    position: u64,
+    call: CallId,
+    position: Position,
     gate: Arc<dyn Gate>,
 }
 
 impl Admission {
-    /// Attests that the admission of `call_id` was delivered from the journal at `position`.
-    pub(crate) fn new(call_id: String, position: u64, gate: Arc<dyn Gate>) -> Self {
-        Self { call_id, position, gate }
+    /// The proof that a delivered `ToolCallAdmitted` is; no other event is one.
+    pub fn of(delivered: &Delivered, gate: Arc<dyn Gate>) -> Option<Self> {
+        match &delivered.event {
+            Event::Session(SessionEvent::ToolCallAdmitted { call, .. }) => {
+                Some(Self { call: call.clone(), position: delivered.place.position, gate })
+            }
+            _ => None,
+        }
+    }
+
+    /// An admission that no journal knows of.
+    #[cfg(test)]
+    pub(super) fn of_test(call: &str, position: u64, gate: Arc<dyn Gate>) -> Self {
+        Self { call: call.into(), position: Position(position), gate }
     }
 
     /// The admitted call.
-    pub fn call_id(&self) -> &str {
-        &self.call_id
+    pub fn call(&self) -> &CallId {
+        &self.call
     }
 
     /// The admission's place in the journal.
-    pub fn position(&self) -> u64 {
+    pub fn position(&self) -> Position {
         self.position
     }
 
     /// Asks the gate.
     pub(super) async fn may_leave(&self) -> Result<(), Refusal> {
-        match self.gate.may_leave(&self.call_id, self.position) {
+        match self.gate.may_leave(&self.call) {
             Passage::Now(answer) => answer,
             Passage::Later(answer) => answer.await,
         }
@@ -63,7 +79,7 @@ impl Admission {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission")
-            .field("call_id", &self.call_id)
+            .field("call", &self.call)
             .field("position", &self.position)
             .finish_non_exhaustive()
     }

@@ -19,6 +19,14 @@ pub struct HeaderParam {
     path: Vec<String>,
 }
 
+impl HeaderParam {
+    /// The argument at `path`, repeated in `Mcp-Param-{name}`; `None` where that is no header's name.
+    pub fn new(name: &str, path: Vec<String>) -> Option<Self> {
+        let header = HeaderName::try_from(format!("mcp-param-{name}")).ok()?;
+        Some(Self { header, path })
+    }
+}
+
 /// A header value for any text: as it is where HTTP can carry it, else wrapped in Base64.
 pub(super) fn encoded(value: &str) -> HeaderValue {
     let bytes = value.as_bytes();

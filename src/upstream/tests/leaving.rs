@@ -73,8 +73,8 @@ struct Watching {
 }
 
 impl Gate for Watching {
-    fn may_leave<'a>(&'a self, call_id: &'a str, position: u64) -> Passage<'a> {
-        assert_eq!((call_id, position), ("call_9", 9));
+    fn may_leave<'a>(&'a self, call: &'a CallId) -> Passage<'a> {
+        assert_eq!(call.as_str(), "call_9");
         self.asked.fetch_add(1, Ordering::Relaxed);
         if !self.later {
             return Passage::Now(self.answer.clone());
@@ -99,7 +99,7 @@ async fn through_gate(
     let server = Arc::new(server);
     let gate = Arc::new(Watching { server: server.clone(), asked: AtomicUsize::new(0), answer, later });
     let mut caller = Caller::new(http_target(&server.url, Some(era)));
-    caller.admission = Some(Admission::new("call_9".to_owned(), 9, gate.clone()));
+    caller.admission = Some(Admission::of_test("call_9", 9, gate.clone()));
     let outcome = caller.call(Call::of("t")).await;
     assert_eq!(gate.asked.load(Ordering::Relaxed), 1);
     (server, outcome)
@@ -144,7 +144,7 @@ async fn a_call_cancelled_beforehand_never_reaches_the_upstream() {
 struct CancelsMeanwhile(CancellationToken);
 
 impl Gate for CancelsMeanwhile {
-    fn may_leave<'a>(&'a self, _: &'a str, _: u64) -> Passage<'a> {
+    fn may_leave<'a>(&'a self, _: &'a CallId) -> Passage<'a> {
         self.0.cancel();
         Passage::Now(Ok(()))
     }
@@ -155,7 +155,7 @@ async fn a_call_cancelled_while_the_gate_is_asked_never_reaches_the_upstream() {
     let server = Scripted::start(fine).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
     let gate = Arc::new(CancelsMeanwhile(caller.cancel.clone()));
-    caller.admission = Some(Admission::new("c".to_owned(), 1, gate));
+    caller.admission = Some(Admission::of_test("c", 1, gate));
     assert!(matches!(caller.call(Call::of("t")).await, Outcome::Cancelled { sent: false }));
     tokio::time::sleep(Duration::from_millis(30)).await;
     assert_eq!(server.seen().len(), 0);

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proctor_domain::CallId;
 use serde_json::{Value, value::RawValue};
 use tokio_util::sync::CancellationToken;
 
@@ -22,13 +23,13 @@ mod scripted;
 struct Always(Result<(), Refusal>);
 
 impl Gate for Always {
-    fn may_leave<'a>(&'a self, _: &'a str, _: u64) -> Passage<'a> {
+    fn may_leave<'a>(&'a self, _: &'a CallId) -> Passage<'a> {
         Passage::Now(self.0.clone())
     }
 }
 
 fn admitted() -> Admission {
-    Admission::new("call_1".to_owned(), 1, Arc::new(Always(Ok(()))))
+    Admission::of_test("call_1", 1, Arc::new(Always(Ok(()))))
 }
 
 fn raw(text: &str) -> Box<RawValue> {

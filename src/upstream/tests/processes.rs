@@ -223,7 +223,7 @@ async fn what_the_gate_does_not_let_pass_is_never_written() {
     succeeded(child.call("echo", json!({})).await);
     let refusal = Refusal { reason: "the session was revoked".to_owned() };
     let gate = Arc::new(Always(Err(refusal)));
-    child.caller.admission = Some(Admission::new("call_2".to_owned(), 2, gate));
+    child.caller.admission = Some(Admission::of_test("call_2", 2, gate));
     let (kind, _, sent) = failure(child.call("echo", json!({})).await);
     assert_eq!((kind, sent), (FailureKind::NotLet, false));
     succeeded(child.call("echo", json!({})).await);

@@ -1,0 +1,212 @@
+//! What a call asks of its session, and what the answer rests on.
+//!
+//! **Invariants.** The arguments that are judged and sealed are the ones that are sent. All states
+//! that an admission rests on are named with the version that was seen.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use proctor_domain::connection::Connection;
+use proctor_domain::session::{Access, CallGrounds, CallRequest, Client, Session, SessionCommand, Terms};
+use proctor_domain::subject::Subject;
+use proctor_domain::virtual_server::{Capture, VirtualServer};
+use proctor_domain::{CallId, Decider as _, StreamId};
+use proctor_projections::manifest::{ArgumentsError, ManifestTool, merge_arguments};
+use serde_json::Map;
+use serde_json::value::RawValue;
+
+use super::Speaker;
+use crate::actors::{Prepared, Sealed, new_id, now};
+use crate::mcp::answer::Fault;
+use crate::mcp::client::trace_id;
+use crate::mcp::envelope::Params;
+use crate::mcp::members::is_object;
+use crate::mcp::{Knock, tools_list};
+use crate::payload::{self, Kept};
+use crate::vault::{SessionKey, Vault};
+
+/// A call as its agent asks for it.
+pub(super) struct Asked<'a> {
+    pub knock: &'a Knock,
+    pub call: CallId,
+    pub name: Cow<'a, str>,
+    pub key: &'a SessionKey,
+    arguments: Option<&'a RawValue>,
+    client: Client,
+    request_name: Option<String>,
+    trace: Option<String>,
+}
+
+/// The states that a call rests on, as they are now.
+pub(super) struct Gathered<'a> {
+    pub request: CallRequest,
+    pub grounds: CallGrounds,
+    rests_on: Vec<(StreamId, u64)>,
+    sent: Sent<'a>,
+}
+
+/// What is sent once the call is admitted.
+pub(super) struct Sent<'a> {
+    pub tool: Option<Arc<ManifestTool>>,
+    pub connection: Option<Arc<Connection>>,
+    pub arguments: Option<Cow<'a, RawValue>>,
+    /// Why the arguments cannot be sent.
+    pub wrong: Option<ArgumentsError>,
+    pub server: Arc<VirtualServer>,
+}
+
+impl Sent<'_> {
+    /// How much of it is kept.
+    pub fn capture(&self) -> Capture {
+        self.server.definition().capture
+    }
+}
+
+impl<'a> Asked<'a> {
+    pub fn new(
+        knock: &'a Knock,
+        call: CallId,
+        name: Cow<'a, str>,
+        params: &Params<'a>,
+        speaker: &Speaker<'_>,
+        key: &'a SessionKey,
+    ) -> Self {
+        Self {
+            knock,
+            call,
+            name,
+            key,
+            arguments: params.arguments,
+            client: speaker.client.clone(),
+            request_name: speaker.request_name.clone(),
+            trace: params.meta.traceparent.as_deref().and_then(trace_id),
+        }
+    }
+
+    /// The session's identifier.
+    pub fn session(&self) -> &str {
+        self.knock.caller.session_id.as_str()
+    }
+
+    /// The session's stream.
+    pub fn stream(&self) -> StreamId {
+        StreamId::of::<Session>(self.session())
+    }
+
+    /// Looks at the states that the call rests on.
+    ///
+    /// # Errors
+    /// 503 when one cannot be had.
+    pub async fn gather(&self) -> Result<Gathered<'a>, Fault> {
+        let (proctor, caller) = (&self.knock.proctor, &self.knock.caller);
+        let shown = proctor.manifests.of(caller.server()).await;
+        let shown = shown.map_err(|error| tools_list::unavailable(&error))?;
+        let subject_id = caller.terms.subject.as_str();
+        let subject = proctor.directory.state::<Subject>(subject_id).await;
+        let subject = subject.map_err(|error| Fault::unavailable(error.to_string()))?;
+        let exposed = shown.server.tool(&self.name);
+        let connection = exposed.and_then(|exposed| shown.connections.get_key_value(&exposed.connection));
+        let mut rests_on = Vec::with_capacity(3);
+        rests_on.push((StreamId::of::<Subject>(subject_id), subject.version()));
+        rests_on.push((StreamId::of::<VirtualServer>(caller.server().as_str()), shown.server.version()));
+        if let Some((name, connection)) = connection {
+            rests_on.push((StreamId::of::<Connection>(name.as_str()), connection.version()));
+        }
+        let (arguments, wrong) = self.merged(exposed.and_then(|exposed| exposed.fixed_arguments.as_ref()));
+        let connection = connection.map(|(_, connection)| Arc::clone(connection));
+        Ok(Gathered {
+            request: CallRequest {
+                call: self.call.clone(),
+                tool: self.name.clone().into_owned(),
+                replica: proctor.replica.clone(),
+                request: self.request_name.clone(),
+                client: self.client.clone(),
+                trace: self.trace.clone(),
+                arguments_bytes: arguments.as_ref().map_or(0, |raw| raw.get().len() as u64),
+                arguments_ok: wrong.is_none(),
+            },
+            grounds: CallGrounds {
+                subject,
+                server: Arc::clone(&shown.server),
+                connection: connection.clone(),
+            },
+            rests_on,
+            sent: Sent {
+                tool: shown.tool(&self.name).cloned(),
+                connection,
+                arguments,
+                wrong,
+                server: Arc::clone(&shown.server),
+            },
+        })
+    }
+
+    /// The arguments as they will be sent; those that cannot be, as they came.
+    fn merged(
+        &self,
+        fixed: Option<&Map<String, serde_json::Value>>,
+    ) -> (Option<Cow<'a, RawValue>>, Option<ArgumentsError>) {
+        let as_they_came = self.arguments.map(Cow::Borrowed);
+        if self.arguments.is_some_and(|arguments| !is_object(arguments)) {
+            return (as_they_came, Some(ArgumentsError::NotAnObject));
+        }
+        match fixed.map(|fixed| merge_arguments(self.arguments, fixed)) {
+            None => (as_they_came, None),
+            Some(Ok(merged)) => (merged, None),
+            Some(Err(wrong)) => (as_they_came, Some(wrong)),
+        }
+    }
+
+    /// The command, with what is sealed beside its event.
+    pub fn prepare(&self, gathered: Gathered<'a>) -> (Prepared<Session>, Sent<'a>) {
+        let Gathered { request, grounds, rests_on, sent } = gathered;
+        let address = self.knock.caller.address.map(|address| address.to_string());
+        let arguments = sent.arguments.as_deref();
+        let digest = digest(sent.capture(), arguments, &self.knock.proctor.vault);
+        let payload =
+            payload::Asked::new(address.as_deref(), kept(sent.capture(), arguments, digest.as_deref()));
+        let prepared = Prepared {
+            command: SessionCommand::RequestToolCall { at: now(), request, grounds },
+            grounds: rests_on,
+            sealed: Some(sealed(self.key, &payload.to_bytes())),
+            side_writes: Vec::new(),
+        };
+        (prepared, sent)
+    }
+}
+
+impl Gathered<'_> {
+    /// Why the arguments cannot be sent.
+    pub fn into_wrong(self) -> Option<ArgumentsError> {
+        self.sent.wrong
+    }
+
+    /// The tool, unless it is hidden from a session on these terms.
+    pub fn visible_tool(&self, terms: &Terms) -> Option<&ManifestTool> {
+        let tool = self.sent.tool.as_deref()?;
+        let chosen = terms.tools.as_ref().is_none_or(|tools| tools.contains(&tool.name));
+        (chosen && (terms.access == Access::Full || tool.read_only)).then_some(tool)
+    }
+}
+
+/// Seals what stands beside the next event, under an identifier made for it.
+pub(super) fn sealed(key: &SessionKey, plain: &[u8]) -> Sealed {
+    let event_id: Arc<str> = new_id("evt").into();
+    let bytes = key.seal_payload(&event_id, plain).into();
+    Sealed { event_id, bytes }
+}
+
+/// The keyed digest, where one stands for what is not kept.
+pub(super) fn digest(capture: Capture, raw: Option<&RawValue>, vault: &Vault) -> Option<String> {
+    let raw = raw.filter(|_| capture == Capture::Digest)?;
+    Some(hex::encode(vault.digest(raw.get().as_bytes())))
+}
+
+/// As much as the virtual server keeps.
+pub(super) fn kept<'k>(capture: Capture, raw: Option<&'k RawValue>, digest: Option<&'k str>) -> Kept<'k> {
+    match (capture, raw, digest) {
+        (Capture::Full, Some(raw), _) => Kept::Full(raw),
+        (Capture::Digest, _, Some(digest)) => Kept::Digest(digest),
+        (Capture::Full | Capture::Digest | Capture::None, ..) => Kept::Nothing,
+    }
+}

@@ -1,0 +1,214 @@
+//! `tools/call`: what everything else is for.
+//!
+//! **Invariants.** A call is asked for, admitted, sent, recorded and answered in this order, and
+//! nothing is skipped: what is not admitted is not sent, what is not recorded is not answered as
+//! done. A call that left runs to its outcome, whether or not its client still waits.
+
+mod ask;
+mod outcome;
+mod refusal;
+mod result;
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use proctor_domain::session::{Client, Session, SessionEvent};
+use proctor_domain::{CallId, Event};
+use serde_json::value::RawValue;
+
+use super::Knock;
+use super::answer::{Fault, Reply, codes};
+use super::envelope::{Meta, Request};
+use super::members::text;
+use super::modern;
+use crate::actors::{AskError, Flight, KeyringError, new_id};
+use crate::journal::Delivered;
+use crate::upstream::{self, Admission, FailureKind, HeaderParam, Trace};
+use ask::{Asked, Sent};
+use outcome::Ending;
+
+/// Times that a refusal is asked for again because nothing stands for it in the journal any more.
+const ASKED_AGAIN_MAX: usize = 3;
+
+/// Who makes a call, in which era.
+pub(super) struct Speaker<'a> {
+    pub is_modern: bool,
+    pub client: Client,
+    /// The client, as it introduced itself.
+    pub client_info: Option<&'a RawValue>,
+    /// Under which name the request can be cancelled by another.
+    pub request_name: Option<String>,
+}
+
+/// Makes a call, from the request to its answer.
+///
+/// # Errors
+/// Whatever is not the result of a tool.
+pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<'_>) -> Result<Reply, Fault> {
+    let (proctor, caller) = (&knock.proctor, &knock.caller);
+    let params = &request.params;
+    let wrong = || Fault::new(codes::INVALID_PARAMS, "params.name must be a string");
+    let name = params.name.and_then(text).ok_or_else(wrong)?;
+    let key = proctor.keyring.session_key(caller.session_id.as_str(), &caller.terms.subject).await;
+    let key = key.map_err(|error| no_key(&error))?;
+    let call = CallId::from(new_id("call"));
+    // Before the admission is asked for, so that no revocation can miss it.
+    let flight = proctor.calls.enter(
+        call.clone(),
+        caller.session_id.clone(),
+        caller.session.opened_at(),
+        caller.terms.subject.clone(),
+        caller.server().clone(),
+    );
+    if speaker.is_modern {
+        knock.link.leash(call.clone());
+    }
+    let asked = Asked::new(knock, call, name, params, &speaker, &key);
+    let first = asked.gather().await?;
+    if speaker.is_modern
+        && let Some(tool) = first.visible_tool(&caller.terms)
+    {
+        modern::check_params(knock.request.headers(), &tool.header_params, params.arguments, proctor)?;
+    }
+    let (admitted, sent) = admit(&asked, first).await?;
+    let travel = Travel { knock, meta: &params.meta, speaker: &speaker, flight: &flight };
+    let begun = Instant::now();
+    let came_back = travel.send(&admitted, &sent, begun).await;
+    let ending = Ending::of(came_back, &flight, sent.capture(), &proctor.vault);
+    let recorded = outcome::record(knock, &asked, &ending, begun.elapsed()).await;
+    drop(flight);
+    match recorded {
+        Ok(()) => ending.reply(knock, request.id, &speaker, &asked.call, &sent.server).await,
+        Err(error) => {
+            tracing::error!(call = %asked.call, %error, "failed to record the outcome of a call");
+            outcome::record_later(knock, &asked, ending, begun.elapsed());
+            let message =
+                "the call was made, but what became of it could not be recorded: its outcome is unknown";
+            Err(Fault::new(codes::INTERNAL, message).with_code("outcome_unknown", Some(asked.call.as_str())))
+        }
+    }
+}
+
+/// Asks the session to let the call leave.
+async fn admit<'a>(asked: &'a Asked<'a>, first: ask::Gathered<'a>) -> Result<(Delivered, Sent<'a>), Fault> {
+    let directory = &asked.knock.proctor.directory;
+    let (first, sent, fault) = (RefCell::new(Some(first)), RefCell::new(None), RefCell::new(None));
+    for _ in 0..ASKED_AGAIN_MAX {
+        let answer = directory
+            .ask::<Session, _>(asked.session(), || async {
+                let first = first.borrow_mut().take();
+                let gathered = match first {
+                    Some(gathered) => Ok(gathered),
+                    None => asked.gather().await,
+                };
+                match gathered {
+                    Ok(gathered) => {
+                        let (prepared, what) = asked.prepare(gathered);
+                        *sent.borrow_mut() = Some(what);
+                        Ok(prepared)
+                    }
+                    Err(unfit) => {
+                        *fault.borrow_mut() = Some(unfit);
+                        Err(AskError::Unavailable(asked.stream()))
+                    }
+                }
+            })
+            .await;
+        let events =
+            answer.map_err(|error| fault.take().unwrap_or_else(|| refusal::not_asked(asked, &error)))?;
+        let Some(event) = events.into_iter().next() else {
+            match refusal::again(asked).await? {
+                Some(fault) => return Err(fault),
+                // What stood for it is of another minute by now.
+                None => continue,
+            }
+        };
+        return match (&event.event, sent.take()) {
+            (Event::Session(SessionEvent::ToolCallAdmitted { .. }), Some(sent)) => Ok((event, sent)),
+            (Event::Session(SessionEvent::ToolCallRefused { call, reason, .. }), sent) => {
+                Err(refusal::fault(asked, *reason, call, sent.and_then(|sent| sent.wrong)))
+            }
+            _ => Err(Fault::new(codes::INTERNAL, "the session answered something else than was asked")),
+        };
+    }
+    Err(Fault::unavailable("the call could not be judged: try again"))
+}
+
+fn no_key(error: &KeyringError) -> Fault {
+    match error {
+        KeyringError::Store(_) => Fault::unavailable("the session's key cannot be read now: try again soon"),
+        KeyringError::Gone(_) | KeyringError::Open(_) => {
+            tracing::error!(%error, "a session has no key");
+            Fault::new(
+                codes::INTERNAL,
+                "the session's key is gone, so its calls cannot be recorded: mint a new session",
+            )
+            .with_code("key_gone", None)
+        }
+    }
+}
+
+/// An admitted call on its way out and back.
+struct Travel<'a> {
+    knock: &'a Knock,
+    meta: &'a Meta<'a>,
+    speaker: &'a Speaker<'a>,
+    flight: &'a Flight,
+}
+
+impl Travel<'_> {
+    async fn send(&self, admitted: &Delivered, sent: &Sent<'_>, begun: Instant) -> upstream::Outcome {
+        let proctor = &self.knock.proctor;
+        let (Event::Session(SessionEvent::ToolCallAdmitted { route, .. }), Some(admission)) =
+            (&admitted.event, Admission::of(admitted, proctor.door.gate(proctor)))
+        else {
+            return not_sent(FailureKind::NotLet, "no admission was delivered".to_owned());
+        };
+        let target = match &sent.connection {
+            Some(connection) if connection.generation() == route.generation => {
+                proctor.targets.of(&route.connection, connection).await
+            }
+            Some(_) | None => {
+                return not_sent(FailureKind::NotLet, "the connection was reconfigured meanwhile".to_owned());
+            }
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err(error) => return not_sent(FailureKind::Configuration, error.to_string()),
+        };
+        let header_params = header_params(sent);
+        let token = self.meta.progress_token.filter(|_| self.knock.accepts.stream);
+        let call = upstream::Call {
+            progress_wanted: token.is_some(),
+            arguments: sent.arguments.as_deref(),
+            client_info: self.speaker.client_info,
+            // None: nothing that an upstream could ask of a client is handed on.
+            client_capabilities: None,
+            trace: Trace {
+                traceparent: self.meta.traceparent.as_deref(),
+                tracestate: self.meta.tracestate.as_deref(),
+                baggage: self.meta.baggage.as_deref(),
+            },
+            header_params: &header_params,
+            tool: &route.tool,
+        };
+        let deadline = begun + proctor.config.call_deadline;
+        let notify = |notification: &RawValue| {
+            if let Some(json) = token.and_then(|token| result::progress(notification, token)) {
+                self.knock.link.notify(json.as_bytes());
+            }
+        };
+        let subject = self.knock.caller.terms.subject.as_str();
+        let cancel = self.flight.token().clone();
+        proctor.upstreams.call(admission, &target, subject, call, deadline, cancel, notify).await
+    }
+}
+
+fn header_params(sent: &Sent<'_>) -> Vec<HeaderParam> {
+    let params = sent.tool.iter().flat_map(|tool| &tool.upstream_header_params);
+    params.filter_map(|param| HeaderParam::new(&param.header, param.path.clone())).collect()
+}
+
+fn not_sent(kind: FailureKind, detail: String) -> upstream::Outcome {
+    upstream::Outcome::Failed { kind, detail, sent: false }
+}

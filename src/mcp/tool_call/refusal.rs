@@ -1,0 +1,91 @@
+//! Calls that may not leave, and how the agent is told.
+//!
+//! **Invariants.** A tool that the session does not show is unknown, whatever else is wrong with
+//! it: nobody learns from a refusal what others may call.
+
+use std::error::Error;
+
+use proctor_domain::CallId;
+use proctor_domain::session::{Refusal, Session, SessionError};
+use proctor_projections::manifest::ArgumentsError;
+
+use super::ask::Asked;
+use crate::actors::{AskError, now};
+use crate::mcp::answer::{Fault, codes};
+use crate::mcp::members::shown;
+
+/// The answer to a refused call.
+pub(super) fn fault(
+    asked: &Asked<'_>,
+    reason: Refusal,
+    call: &CallId,
+    wrong: Option<ArgumentsError>,
+) -> Fault {
+    let call = Some(call.as_str());
+    match reason {
+        Refusal::CallsMaxReached => {
+            let most = asked.knock.caller.terms.calls_max;
+            let message = format!("this session has used up its {most} calls: ask for a new session");
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+        }
+        Refusal::SessionRevoked
+        | Refusal::SessionExpired
+        | Refusal::SubjectCut
+        | Refusal::SubjectBlocked
+        | Refusal::VirtualServerCut
+        | Refusal::VirtualServerRetired => {
+            asked.knock.caller.ended(&asked.knock.proctor, reason).with_code(reason.code(), call)
+        }
+        Refusal::NotInScope
+        | Refusal::NotReadOnly
+        | Refusal::NotInCatalog
+        | Refusal::ConnectionCut
+        | Refusal::ConnectionRetired => {
+            Fault::new(codes::INVALID_PARAMS, format!("Unknown tool: {}", shown(&asked.name)))
+                .with_code("unknown_tool", call)
+        }
+        Refusal::ArgumentsRefused => {
+            let message =
+                wrong.map_or_else(|| "the arguments are refused".to_owned(), |wrong| wrong.to_string());
+            Fault::new(codes::INVALID_PARAMS, message).with_code(reason.code(), call)
+        }
+    }
+}
+
+/// The answer to a call that was refused like one that stands in the journal already; it is
+/// counted. `None` when none stands there any more.
+///
+/// # Errors
+/// 503 when the states that it rests on cannot be had.
+pub(super) async fn again(asked: &Asked<'_>) -> Result<Option<Fault>, Fault> {
+    let (proctor, caller) = (&asked.knock.proctor, &asked.knock.caller);
+    let session = proctor.directory.state::<Session>(asked.session()).await;
+    let session = session.map_err(|error| not_asked(asked, &error))?;
+    let gathered = asked.gather().await?;
+    let at = now();
+    let Err((reason, _)) = session.judge(&caller.terms, at, &gathered.request, &gathered.grounds) else {
+        return Ok(None);
+    };
+    let Some(call) = session.refused_before(&asked.name, reason, at).cloned() else { return Ok(None) };
+    let fault = fault(asked, reason, &call, gathered.into_wrong());
+    proctor.door.repeats.refused(&proctor.directory, caller.session_id.clone(), call).await;
+    Ok(Some(fault))
+}
+
+/// The answer when the session could not be asked. Nothing was done then.
+pub(super) fn not_asked(asked: &Asked<'_>, error: &AskError<SessionError>) -> Fault {
+    let call = Some(asked.call.as_str());
+    match error {
+        AskError::Nonsense(SessionError::Unknown) => {
+            asked.knock.caller.ended(&asked.knock.proctor, Refusal::SessionRevoked)
+        }
+        AskError::Nonsense(error) => {
+            Fault::new(codes::INTERNAL, error.to_string()).with_code("not_asked", call)
+        }
+        AskError::Append(_) | AskError::Stale(_) | AskError::Unavailable(_) => {
+            tracing::error!(error = error as &dyn Error, call = %asked.call, "failed to record a call");
+            let message = "the call could not be recorded, so it was not made: try again soon";
+            Fault::unavailable(message).with_code("journal_unavailable", call)
+        }
+    }
+}
