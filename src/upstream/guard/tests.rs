@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::net::TcpListener;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::*;
 
@@ -109,4 +110,54 @@ async fn an_untrusted_certificate_or_no_tls_at_all_ends_the_connection() {
     let err = Dialer::new(WAIT).dial(&endpoint, Reach::Private).await.err().unwrap();
     assert!(matches!(err, DialError::Tls(_)), "{err}");
     server.await.unwrap();
+}
+
+/// Serves TLS with a certificate for `named.example` and 127.0.0.1; says hello and ends.
+async fn tls_server() -> SocketAddr {
+    use tokio::io::AsyncWriteExt;
+    use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, rustls::pki_types::PrivateKeyDer};
+    let key = PrivateKeyDer::try_from(&include_bytes!("testdata/test.key.der")[..]).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![test_certificate()], key)
+        .unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        while let Ok((tcp, _)) = listener.accept().await {
+            if let Ok(mut tls) = acceptor.accept(tcp).await {
+                tls.write_all(b"hello").await.unwrap();
+                tls.shutdown().await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+fn test_certificate() -> CertificateDer<'static> {
+    CertificateDer::from(&include_bytes!("testdata/test.cert.der")[..])
+}
+
+#[tokio::test]
+async fn a_trusted_certificate_serves_the_names_in_it_and_no_other() {
+    use tokio::io::AsyncReadExt;
+    let address = tls_server().await;
+    let mut roots = RootCertStore::empty();
+    roots.add(test_certificate()).unwrap();
+    let resolver = Scripted { answers: vec![vec![address]], asked: AtomicUsize::new(0) };
+    let dialer = Dialer::with(WAIT, roots, Arc::new(resolver));
+    let port = address.port();
+    for host in ["named.example", "named.example.", "127.0.0.1", "0x7f.1"] {
+        let endpoint = Endpoint::parse(&format!("https://{host}:{port}/")).unwrap();
+        let mut stream = dialer.dial(&endpoint, Reach::Private).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "hello", "{host}");
+    }
+    let endpoint = Endpoint::parse(&format!("https://other.example:{port}/")).unwrap();
+    let err = dialer.dial(&endpoint, Reach::Private).await.err().unwrap();
+    assert!(matches!(err, DialError::Tls(_)), "{err}");
 }
