@@ -167,7 +167,7 @@ struct Slow {
 }
 
 impl Gate for Slow {
-    fn may_leave<'a>(&'a self, _: &'a str, _: u64) -> Passage<'a> {
+    fn may_leave<'a>(&'a self, _: &'a CallId) -> Passage<'a> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Passage::Later(Box::pin(async {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -189,7 +189,7 @@ async fn when_the_connection_closes_while_the_gate_is_asked_another_is_taken_and
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
     succeeded(caller.call(Call::of("t")).await);
     let gate = Arc::new(Slow { asked: AtomicUsize::new(0) });
-    caller.admission = Some(Admission::new("c".to_owned(), 1, gate.clone()));
+    caller.admission = Some(Admission::of_test("c", 1, gate.clone()));
     succeeded(caller.call(Call::of("t")).await);
     assert_eq!(gate.asked.load(Ordering::Relaxed), 2);
     assert_eq!((server.seen().len(), server.connections()), (2, 2));
