@@ -168,10 +168,13 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
         let index = number % AGENTS;
         let agent = &mut agents[index];
         let event = if let Some(call) = agent.open.take() {
-            let outcome =
-                if number % 20 == 0 { Outcome::Failed("tool_error".into()) } else { Outcome::Succeeded };
+            let outcome = if number.is_multiple_of(20) {
+                Outcome::Failed("tool_error".into())
+            } else {
+                Outcome::Succeeded
+            };
             SessionEvent::ToolCallEnded { call, outcome, duration_us: 4_200, result_bytes: 640, late: false }
-        } else if agent.calls % CALLS_PER_SESSION == 0 {
+        } else if agent.calls.is_multiple_of(CALLS_PER_SESSION) {
             agent.calls += 1;
             agent.session = format!("ses_{}", uuid::Uuid::now_v7()).into();
             agent.sequence = 0;

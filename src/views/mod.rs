@@ -21,9 +21,9 @@ mod tool_calls;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ struct Shared {
 pub struct Views {
     shared: Arc<Shared>,
     feed: SyncSender<Message>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     pool: Pool,
 }
 
@@ -117,7 +117,7 @@ impl Views {
             .name("views".to_owned())
             .spawn(move || projector.run(writer))
             .map_err(ViewsError::Thread)?;
-        Ok(Self { shared, feed, thread: Some(thread), pool: Pool::new(path) })
+        Ok(Self { shared, feed, thread: Mutex::new(Some(thread)), pool: Pool::new(path) })
     }
 
     /// Hands over events just recorded, in order. Never waits: what does not fit is read later.
@@ -174,11 +174,10 @@ impl Views {
     }
 
     /// Writes what was handed over and stops. Blocks until that is done.
-    pub fn stop(mut self) {
+    pub fn stop(&self) {
         self.end();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the audit views panicked");
         }
     }
