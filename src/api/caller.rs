@@ -6,11 +6,11 @@
 use std::cell::RefCell;
 use std::future::{Future, Ready, ready};
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, ResponseError as _, web};
 use proctor_domain::api_key::{ApiKey, Role};
 use proctor_domain::watch::Door;
 use proctor_domain::{By, Decider as _, KeyId, StreamId};
@@ -110,26 +110,39 @@ impl FromRequest for Caller {
 pub(super) async fn authenticate<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let caller = identify(&request).await?;
-    if let Some(needs) = routes::needs(&request)
-        && !needs.allows(caller.role)
-    {
-        let detail = format!(
-            "this key has the role {}, and {} needs {needs}: use another key",
-            role_name(caller.role),
-            request.path(),
-        );
-        return Err(Problem::new(Code::Forbidden, detail).into());
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    match admit(&request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        Err(problem) => Ok(request.into_response(problem.error_response()).map_into_right_body()),
     }
-    request.extensions_mut().insert(caller);
-    next.call(request).await
 }
 
-async fn identify(request: &ServiceRequest) -> Result<Caller, Problem> {
+async fn admit(request: &ServiceRequest) -> Result<Caller, Problem> {
     let Some(proctor) = request.app_data::<web::Data<Proctor>>() else {
         return Err(Problem::new(Code::Stopping, "Proctor is not ready: try again soon"));
     };
+    let caller = identify(request, proctor).await?;
+    if proctor.is_stopping() && request.method() != Method::GET {
+        return Err(Problem::new(
+            Code::Stopping,
+            "Proctor is stopping: try again at another replica or soon",
+        ));
+    }
+    match routes::needs(request) {
+        Some(needs) if !needs.allows(caller.role) => {
+            let (role, path) = (role_name(caller.role), request.path());
+            let detail = format!("this key has the role {role}, and {path} needs {needs}: use another key");
+            Err(Problem::new(Code::Forbidden, detail))
+        }
+        // What there is no route for is answered by whoever finds that out.
+        Some(_) | None => Ok(caller),
+    }
+}
+
+async fn identify(request: &ServiceRequest, proctor: &Proctor) -> Result<Caller, Problem> {
     let failed = |reason, detail: &str| {
         proctor.failures.count(Door::Api, reason);
         Problem::new(Code::Unauthenticated, detail)
@@ -158,7 +171,7 @@ fn worthless() -> Problem {
     Problem::new(Code::Unauthenticated, "this API key was revoked or has expired: use another")
 }
 
-pub(super) fn role_name(role: Role) -> &'static str {
+fn role_name(role: Role) -> &'static str {
     match role {
         Role::Admin => "admin",
         Role::Minter => "minter",

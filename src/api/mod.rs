@@ -8,15 +8,21 @@
 //! that came in never goes out again.
 
 mod answer;
+mod audit;
 mod body;
 mod caller;
+mod confirmation;
 mod connections;
+mod filters;
 mod health;
+mod opened;
 mod page;
 mod problem;
 mod reason;
 mod refusal;
+mod revocations;
 mod routes;
+mod sessions;
 mod time;
 mod virtual_servers;
 
@@ -42,3 +48,6 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
 fn unknown(request: &HttpRequest) -> Problem {
     Problem::new(Code::NotFound, format!("nothing is at {}: check the address", request.path()))
 }
+
+#[cfg(test)]
+mod tests;

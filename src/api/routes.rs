@@ -12,7 +12,7 @@ use proctor_domain::api_key::Role;
 
 use super::caller::authenticate;
 use super::problem::{Code, Problem};
-use super::{connections, virtual_servers};
+use super::{audit, connections, revocations, sessions, virtual_servers};
 
 /// Where all of it stands.
 pub(super) const PREFIX: &str = "/api/v1";
@@ -93,6 +93,17 @@ routes! {
     "/virtual-servers/{name}/versions" { GET Auditor virtual_servers::versions }
     "/virtual-servers/{name}/manifest" { GET Auditor virtual_servers::manifest }
     "/virtual-servers/{name}/retire" { POST Admin virtual_servers::retire }
+    "/sessions" {
+        GET MinterOrAuditor sessions::list,
+        POST Minter sessions::mint,
+    }
+    "/sessions/{id}" { GET MinterOrAuditor sessions::show }
+    "/sessions/{id}/timeline" { GET MinterOrAuditor sessions::timeline }
+    "/sessions/{id}/revoke" { POST Minter sessions::revoke }
+    "/revocations" { POST Minter revocations::revoke_all }
+    "/audit/tool-calls" { GET Auditor audit::tool_calls }
+    "/audit/tool-calls/{call_id}" { GET Auditor audit::tool_call }
+    "/audit/acts" { GET Auditor audit::acts }
 }
 
 /// All of the table, behind the authentication.

@@ -31,6 +31,6 @@ pub(in crate::api) async fn define(
         .await?;
     let position = proctor.directory.position_of(&events);
     let state = super::fresh(&proctor, &name).await?;
-    let shown = super::shown(&proctor, name.as_str(), &state);
+    let shown = super::shown(name.as_str(), &state);
     Ok(answer::created(position, &format!("/api/v1/virtual-servers/{name}"), &shown))
 }

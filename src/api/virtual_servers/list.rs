@@ -22,7 +22,7 @@ pub(in crate::api) async fn list(
     let (names, more) = page::of_names(names, after.as_deref(), limit);
     let states =
         try_join_all(names.iter().map(|name| proctor.directory.fresh::<VirtualServer>(name))).await?;
-    let items = names.iter().zip(&states).map(|(name, state)| super::shown(&proctor, name, state)).collect();
+    let items = names.iter().zip(&states).map(|(name, state)| super::shown(name, state)).collect();
     let cursor = page::cursor(&proctor, LIST, names.last().filter(|_| more))?;
     Ok(answer::ok(position, &page::shown(items, cursor.as_deref(), position)))
 }

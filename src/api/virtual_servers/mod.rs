@@ -45,12 +45,11 @@ async fn fresh(proctor: &Proctor, name: &Name) -> Result<Arc<VirtualServer>, Pro
 }
 
 /// A virtual server as it is shown.
-fn shown(proctor: &Proctor, name: &str, server: &VirtualServer) -> Value {
+fn shown(name: &str, server: &VirtualServer) -> Value {
     let mut shown = json!({
         "name": name,
         "version": server.revision(),
         "state": if server.is_retired() { "retired" } else { "defined" },
-        "mcp_server_url": proctor.mcp_server_url(name),
     });
     if let (Value::Object(shown), Value::Object(definition)) = (&mut shown, written(server.definition())) {
         shown.extend(definition);

@@ -21,5 +21,5 @@ pub(in crate::api) async fn retire(
     let events = caller.tell::<VirtualServer>(&proctor, name.as_str(), command).await?;
     let position = proctor.directory.position_of(&events);
     let state = super::fresh(&proctor, &name).await?;
-    Ok(answer::ok(position, &super::shown(&proctor, name.as_str(), &state)))
+    Ok(answer::ok(position, &super::shown(name.as_str(), &state)))
 }

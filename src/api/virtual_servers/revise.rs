@@ -35,5 +35,5 @@ pub(in crate::api) async fn revise(
         .await?;
     let position = proctor.directory.position_of(&events);
     let state = super::fresh(&proctor, &name).await?;
-    Ok(answer::ok(position, &super::shown(&proctor, name.as_str(), &state)))
+    Ok(answer::ok(position, &super::shown(name.as_str(), &state)))
 }

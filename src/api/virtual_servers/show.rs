@@ -12,6 +12,6 @@ pub(in crate::api) async fn show(
 ) -> Result<HttpResponse, Problem> {
     let name = super::named(&name)?;
     let state = super::fresh(&proctor, &name).await?;
-    let shown = super::shown(&proctor, name.as_str(), &state);
+    let shown = super::shown(name.as_str(), &state);
     Ok(answer::ok(proctor.journal.head().position(), &shown))
 }

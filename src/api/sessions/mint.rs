@@ -1,0 +1,260 @@
+//! `POST /sessions`: opens a session for a user on a virtual server, and mints its token.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use proctor_domain::session::{
+    Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand, SessionEvent,
+    TTL_SECONDS_DEFAULT, Terms,
+};
+use proctor_domain::subject::{Subject, SubjectCommand};
+use proctor_domain::virtual_server::{TOOLS_MAX, VirtualServer};
+use proctor_domain::{Decider as _, Event, Name, StreamId, SubjectId};
+use rand::Rng as _;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::answer;
+use super::super::body::Body;
+use super::super::caller::Caller;
+use super::super::filters::LABEL_SEPARATORS;
+use super::super::problem::{Code, Problem};
+use super::super::time;
+use crate::actors::{Prepared, Sealed, new_id, now};
+use crate::journal::{Delivered, SideWrite, SubjectRow};
+use crate::payload;
+use crate::proctor::Proctor;
+use crate::vault::{Claims, SessionKey};
+
+const USER_CHARS_MAX: usize = 512;
+const LABELS_MAX: usize = 20;
+const LABEL_KEY_CHARS_MAX: usize = 64;
+const LABEL_VALUE_CHARS_MAX: usize = 256;
+/// Most admitted calls that a session can be opened for: its stream is read as a whole.
+const CALLS_MAX_MOST: u32 = 100_000;
+/// Random bytes in a user's reference.
+const SUBJECT_BYTES: usize = 16;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// The terms that are asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Minting {
+    virtual_server: Name,
+    user: String,
+    ttl_seconds: Option<u32>,
+    access: Option<Access>,
+    tools: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    limits: Option<Limits>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    calls_max: Option<u32>,
+}
+
+pub(in crate::api) async fn mint(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    Body(body): Body<Minting>,
+) -> Result<HttpResponse, Problem> {
+    body.check()?;
+    let subject = subject(&proctor, &caller, &body.user).await?;
+    let session = new_id("ses");
+    let key = proctor.keyring.subject_key(&subject).await?;
+    let (key, wrapped) = key.new_session_key(&session);
+    let events = open(&proctor, &caller, &session, &body, &subject, &key, wrapped).await?;
+    proctor.keyring.keep(&session, Arc::new(key));
+
+    let (terms, at) = opened(&events)?;
+    let mcp_server_url = proctor.mcp_server_url(terms.virtual_server.as_str());
+    let token = proctor.vault.tokens().mint(&Claims {
+        issuer: proctor.public_url.as_str().to_owned(),
+        audience: mcp_server_url.clone(),
+        subject: subject.to_string(),
+        session: session.clone(),
+        issued_at_s: at.div_euclid(MICROS_PER_SECOND),
+        // Rounded up: that its time is over is for the session to say, on the record.
+        expires_at_s: (terms.expires_at.0 + MICROS_PER_SECOND - 1).div_euclid(MICROS_PER_SECOND),
+    });
+    let minted = json!({
+        "session_id": session,
+        "token": token,
+        "mcp_server_url": mcp_server_url,
+        "expires_at": time::shown(terms.expires_at),
+    });
+    let position = proctor.directory.position_of(&events);
+    Ok(answer::created(position, &format!("/api/v1/sessions/{session}"), &minted))
+}
+
+impl Minting {
+    fn check(&self) -> Result<(), Problem> {
+        let wrong = |detail: String| Err(Problem::new(Code::InvalidTerms, detail));
+        let fits = |text: &str, chars_max| (1..=chars_max).contains(&text.chars().count());
+        if !fits(&self.user, USER_CHARS_MAX) {
+            return wrong(format!("user must have 1 to {USER_CHARS_MAX} characters"));
+        }
+        if self.tools.as_ref().is_some_and(|tools| tools.len() > TOOLS_MAX) {
+            return wrong(format!("tools may name {TOOLS_MAX} tools: leave it out to allow all"));
+        }
+        let labels = self.labels.iter().flatten();
+        if labels.clone().count() > LABELS_MAX {
+            return wrong(format!("there may be {LABELS_MAX} labels: leave some out"));
+        }
+        for (key, value) in labels {
+            if !fits(key, LABEL_KEY_CHARS_MAX) || key.contains(LABEL_SEPARATORS) {
+                return wrong(format!(
+                    "a label's key must have 1 to {LABEL_KEY_CHARS_MAX} characters, none of them : or ="
+                ));
+            }
+            if value.chars().count() > LABEL_VALUE_CHARS_MAX {
+                return wrong(format!(
+                    "the label {} has more than {LABEL_VALUE_CHARS_MAX} characters: shorten it",
+                    key.escape_debug()
+                ));
+            }
+        }
+        let calls_max = self.calls_max();
+        if !(1..=CALLS_MAX_MOST).contains(&calls_max) {
+            return wrong(format!("limits.calls_max is {calls_max}: choose 1 to {CALLS_MAX_MOST}"));
+        }
+        Ok(())
+    }
+
+    fn calls_max(&self) -> u32 {
+        self.limits.as_ref().and_then(|limits| limits.calls_max).unwrap_or(CALLS_MAX_DEFAULT)
+    }
+
+    fn opening(&self, proctor: &Proctor, caller: &Caller, subject: &SubjectId) -> Opening {
+        let labels = self.labels.iter().flatten();
+        let index = |(key, value): (&String, &String)| hex::encode(proctor.vault.label_index(key, value));
+        Opening {
+            by: caller.by(),
+            subject: subject.clone(),
+            virtual_server: self.virtual_server.clone(),
+            access: self.access.unwrap_or_default(),
+            tools: self.tools.clone(),
+            ttl_seconds: self.ttl_seconds.unwrap_or(TTL_SECONDS_DEFAULT),
+            calls_max: self.calls_max(),
+            label_indexes: labels.map(index).collect(),
+        }
+    }
+}
+
+/// The reference of a user, who is given one when seen for the first time.
+async fn subject(proctor: &Proctor, caller: &Caller, user: &str) -> Result<SubjectId, Problem> {
+    if let Some(subject) = proctor.keyring.subject_of(user).await? {
+        return Ok(subject);
+    }
+    let mut random = [0; SUBJECT_BYTES];
+    rand::rng().fill_bytes(&mut random);
+    let subject = format!("sub_{}", hex::encode(random));
+    let (key, wrapped_key) = proctor.vault.new_subject_key(&subject);
+    let row = SubjectRow {
+        user_index: proctor.vault.user_index(user).to_vec(),
+        user_sealed: key.seal_user(&subject, user),
+        subject: subject.clone(),
+        wrapped_key,
+    };
+    let registered = caller
+        .act::<Subject, _>(proctor, &subject, || {
+            let command = SubjectCommand::Register { by: caller.by() };
+            let row = SideWrite::Subject(row.clone());
+            ready(Ok(Prepared { side_writes: vec![row], ..Prepared::alone(command) }))
+        })
+        .await;
+    match registered {
+        Ok(_) => Ok(subject.into()),
+        // Another mint for the same user was faster.
+        Err(problem) if problem.code == Code::WrittenMeanwhile => {
+            proctor.keyring.subject_of(user).await?.ok_or(problem)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn open(
+    proctor: &Proctor,
+    caller: &Caller,
+    session: &str,
+    body: &Minting,
+    subject: &SubjectId,
+    key: &SessionKey,
+    wrapped: Vec<u8>,
+) -> Result<Vec<Delivered>, Problem> {
+    let opening = body.opening(proctor, caller, subject);
+    let event_id: Arc<str> = new_id("evt").into();
+    let sealed = body.labels.as_ref().filter(|labels| !labels.is_empty()).map(|labels| {
+        let plain = payload::Opened { labels: labels.clone() }.to_bytes();
+        Sealed { event_id: Arc::clone(&event_id), bytes: key.seal_payload(&event_id, &plain).into() }
+    });
+    caller
+        .act::<Session, _>(proctor, session, || {
+            let (opening, sealed) = (opening.clone(), sealed.clone());
+            let session_key = SideWrite::SessionKey { session: session.to_owned(), wrapped: wrapped.clone() };
+            async move {
+                let (server, user) = tokio::try_join!(
+                    async {
+                        let name = opening.virtual_server.as_str();
+                        Ok::<_, Problem>(proctor.directory.fresh::<VirtualServer>(name).await?)
+                    },
+                    async { Ok(proctor.directory.fresh::<Subject>(subject.as_str()).await?) },
+                )?;
+                let grounds = vec![
+                    (StreamId::of::<VirtualServer>(opening.virtual_server.as_str()), server.version()),
+                    (StreamId::of::<Subject>(subject.as_str()), user.version()),
+                ];
+                let rests_on = OpeningGrounds { subject: user, server };
+                let command = SessionCommand::Open { at: now(), opening, grounds: rests_on };
+                Ok(Prepared { command, grounds, sealed, side_writes: vec![session_key] })
+            }
+        })
+        .await
+}
+
+/// The terms that stand in the journal, and when they were recorded.
+fn opened(events: &[Delivered]) -> Result<(Terms, i64), Problem> {
+    match events.first().map(|event| (&event.event, event.place.recorded_at)) {
+        Some((Event::Session(SessionEvent::SessionOpened { terms, .. }), at)) => Ok((terms.clone(), at.0)),
+        _ => Err(Problem::new(Code::Internal, "failed to open a session: the journal answered otherwise")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(more: &str) -> String {
+        let json = format!(r#"{{"virtual_server":"desk","user":"ada"{more}}}"#);
+        let minting: Minting = serde_json::from_str(&json).unwrap();
+        let problem = minting.check().unwrap_err();
+        assert_eq!(problem.code, Code::InvalidTerms);
+        problem.detail
+    }
+
+    #[test]
+    fn terms_beyond_the_limits_are_refused_with_the_limit() {
+        let many = (0..=LABELS_MAX).map(|n| format!(r#""k{n}":"v""#)).collect::<Vec<_>>().join(",");
+        assert!(refused(&format!(r#","labels":{{{many}}}"#)).contains("20"));
+        assert!(refused(r#","labels":{"":"v"}"#).contains("64"));
+        assert!(refused(r#","labels":{"a:b":"v"}"#).contains("none of them"));
+        assert!(refused(&format!(r#","labels":{{"k":"{}"}}"#, "é".repeat(257))).contains("256"));
+        assert!(refused(r#","limits":{"calls_max":0}"#).contains("calls_max"));
+    }
+
+    #[test]
+    fn what_is_left_out_or_null_has_its_default() {
+        for json in [
+            r#"{"virtual_server":"desk","user":"ada"}"#,
+            r#"{"virtual_server":"desk","user":"ada","ttl_seconds":null,"access":null,"tools":null,"labels":null}"#,
+        ] {
+            let minting: Minting = serde_json::from_str(json).unwrap();
+            minting.check().unwrap();
+            assert_eq!(minting.calls_max(), CALLS_MAX_DEFAULT);
+        }
+    }
+}
