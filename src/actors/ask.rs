@@ -60,8 +60,10 @@ pub enum AskError<E: std::error::Error + 'static> {
     /// It could not be written.
     #[error(transparent)]
     Append(#[from] AppendError),
-    /// The entity could not be loaded, or has stopped before it took the command.
-    #[error("failed to load {0} from the journal: nothing was done; try again soon")]
+    /// The entity could not be loaded, or more commands wait for it than it takes.
+    #[error(
+        "{0} cannot be loaded from the journal, or too many ask for it at once: nothing was done; try again soon"
+    )]
     Unavailable(StreamId),
 }
 

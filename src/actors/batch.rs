@@ -5,14 +5,17 @@ use std::sync::Arc;
 use actix::Addr;
 use proctor_domain::{Micros, Place, Position, Recorded, StreamId};
 
-use super::ask::{Answer, Ask, AskError};
-use super::entity::{Entity, Settled};
+use super::ask::{Ask, AskError};
+use super::directory::Directory;
+use super::entity::Entity;
 use super::kind::Kind;
-use crate::journal::{AppendError, Decision, Delivered, Proposal, Stale};
+use super::settled::Settled;
+use crate::journal::{AppendError, Decision, Delivered, Proposal, Stale, StoreError};
 
 pub(super) struct Batch<A: Kind> {
     stream: StreamId,
     entity: Addr<Entity<A>>,
+    directory: Arc<Directory>,
     base: Arc<A>,
     asks: Vec<Ask<A>>,
     /// Per ask: how many events it causes, or why none.
@@ -27,12 +30,14 @@ impl<A: Kind> Batch<A> {
     pub(super) fn decide(
         stream: StreamId,
         entity: Addr<Entity<A>>,
+        directory: Arc<Directory>,
         base: Arc<A>,
         asks: Vec<Ask<A>>,
     ) -> Option<Self> {
         let mut batch = Self {
             stream,
             entity,
+            directory,
             base,
             asks: Vec::with_capacity(asks.len()),
             decided: Vec::new(),
@@ -113,9 +118,10 @@ impl<A: Kind> Batch<A> {
     }
 
     /// Answers every ask with its share of what was delivered.
-    pub(super) fn answer(self, delivered: Vec<Delivered>) {
+    pub(super) fn answer(mut self, delivered: Vec<Delivered>) {
         let mut delivered = delivered.into_iter();
-        for (ask, decided) in self.asks.into_iter().zip(self.decided) {
+        let decided = std::mem::take(&mut self.decided);
+        for (ask, decided) in std::mem::take(&mut self.asks).into_iter().zip(decided) {
             ask.answer(
                 decided.map(|events| delivered.by_ref().take(events).collect()).map_err(AskError::Nonsense),
             );
@@ -123,8 +129,30 @@ impl<A: Kind> Batch<A> {
     }
 
     /// Answers every ask with the same failure.
-    pub(super) fn answer_all(self, answer: impl Fn() -> Answer<A>) {
-        self.asks.into_iter().for_each(|ask| ask.answer(answer()));
+    pub(super) fn answer_all(mut self, error: impl Fn() -> AskError<A::Error>) {
+        std::mem::take(&mut self.asks).into_iter().for_each(|ask| ask.answer(Err(error())));
+    }
+
+    /// Hands what was written to whichever entity of the stream is alive.
+    pub(super) fn pass_on(&self, events: &[Delivered]) {
+        if !events.is_empty() {
+            A::room(&self.directory).deliver(&self.stream.id, events.to_vec());
+        }
+    }
+}
+
+impl<A: Kind> Drop for Batch<A> {
+    fn drop(&mut self) {
+        // Usually everybody was answered. Otherwise the appender has ended in the middle of it.
+        if self.asks.is_empty() {
+            return;
+        }
+        self.entity.do_send(Settled::forgotten());
+        let cause = StoreError::Database { doing: "append", reason: "the appender has ended".into() };
+        let cause = Arc::new(cause);
+        for ask in self.asks.drain(..) {
+            ask.answer(Err(AskError::Append(AppendError::InDoubt(Arc::clone(&cause)))));
+        }
     }
 }
 
@@ -180,16 +208,16 @@ impl<A: Kind> Decision for Batch<A> {
 
     fn committed(self: Box<Self>, delivered: Vec<Delivered>) {
         let entity = self.entity.clone();
-        entity.do_send(Settled::Committed(self, delivered));
+        entity.do_send(Settled::committed(self, delivered));
     }
 
     fn stale(self: Box<Self>, stale: Stale) {
         let entity = self.entity.clone();
-        entity.do_send(Settled::Stale(self, stale));
+        entity.do_send(Settled::stale(self, stale));
     }
 
     fn failed(self: Box<Self>, error: AppendError) {
         let entity = self.entity.clone();
-        entity.do_send(Settled::Failed(self, error));
+        entity.do_send(Settled::failed(self, error));
     }
 }

@@ -1,19 +1,26 @@
 //! The calls of this process that are on their way, and how a revocation reaches them.
 //!
 //! **Invariants.** A call is entered before its admission is asked for, so that no revocation that
-//! is delivered later can miss it. Only delivered events and the agent cancel a call.
+//! is delivered later can miss it. Only delivered events and the agent cancel a call. Whoever holds
+//! a [`Flight`] keeps it until the outcome is recorded: one that is dropped before says that nobody
+//! else will record it, and the sweeper does.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use proctor_domain::connection::ConnectionEvent;
-use proctor_domain::session::{Cause, SessionEvent};
+use proctor_domain::session::{Cause, Outcome, SessionEvent};
 use proctor_domain::subject::SubjectEvent;
 use proctor_domain::virtual_server::VirtualServerEvent;
 use proctor_domain::{CallId, Event, Name, Position, ReplicaId, SessionId, SubjectId};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Delivered, Listener};
+
+/// How long the outcome of a call that nobody holds any more may still come by itself.
+const ORPHANED_FOR: Duration = Duration::from_secs(10);
 
 /// One call on its way. Dropping it takes it off the table.
 pub struct Flight {
@@ -45,7 +52,11 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.calls.table.remove(&self.call);
+        let Some((call, entry)) = self.calls.table.remove(&self.call) else { return };
+        if entry.is_open() {
+            // It may have left. Whoever had it on its way was stopped before the outcome was there.
+            self.calls.orphan(call, entry.session, Outcome::Cancelled(self.cause()));
+        }
     }
 }
 
@@ -54,12 +65,18 @@ struct Entry {
     subject: SubjectId,
     server: Name,
     opened_at: Position,
+    /// Known once it is admitted.
     connection: Option<Name>,
+    ended: bool,
     token: CancellationToken,
     cause: Arc<OnceLock<Cause>>,
 }
 
 impl Entry {
+    fn is_open(&self) -> bool {
+        self.connection.is_some() && !self.ended
+    }
+
     fn cancel(&self, cause: Cause) {
         // The first cause is the one that counts.
         let _ = self.cause.set(cause);
@@ -67,11 +84,18 @@ impl Entry {
     }
 }
 
+/// An admitted call that nobody holds.
+struct Orphan {
+    session: SessionId,
+    outcome: Outcome,
+    since: Instant,
+}
+
 /// See the module.
 pub struct Calls {
     replica: ReplicaId,
     table: DashMap<CallId, Entry>,
-    orphans: Mutex<Vec<(SessionId, CallId)>>,
+    orphans: Mutex<HashMap<CallId, Orphan>>,
 }
 
 impl Calls {
@@ -99,6 +123,7 @@ impl Calls {
             server,
             opened_at,
             connection: None,
+            ended: false,
             token: token.clone(),
             cause: Arc::clone(&cause),
         };
@@ -136,28 +161,53 @@ impl Calls {
         self.table.get(call).is_some_and(|entry| !entry.token.is_cancelled())
     }
 
-    /// Calls that were admitted for this process, but whose admission never reached whoever had
-    /// asked for it: the answer to the commit was lost. They were never sent.
-    pub(super) fn take_orphans(&self) -> Vec<(SessionId, CallId)> {
-        std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Calls of this process whose outcome nobody will record, each with what it is: their
+    /// admission never reached whoever had asked for it, or they were dropped on their way.
+    pub(super) fn take_orphans(&self) -> Vec<(SessionId, CallId, Outcome)> {
+        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        let ripe = orphans.extract_if(|_, orphan| orphan.since.elapsed() >= ORPHANED_FOR);
+        ripe.map(|(call, orphan)| (orphan.session, call, orphan.outcome)).collect()
+    }
+
+    /// Keeps an orphan for the next sweep.
+    pub(super) fn orphan(&self, call: CallId, session: SessionId, outcome: Outcome) {
+        let orphan = Orphan { session, outcome, since: Instant::now() };
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(call, orphan);
+    }
+
+    /// Lets orphans be old enough to be swept.
+    #[cfg(test)]
+    pub(super) fn age_orphans(&self) {
+        for orphan in self.orphans.lock().unwrap().values_mut() {
+            orphan.since -= ORPHANED_FOR;
+        }
+    }
+
+    fn ended(&self, call: &CallId) {
+        if let Some(mut entry) = self.table.get_mut(call) {
+            entry.ended = true;
+        } else {
+            self.orphans.lock().unwrap_or_else(PoisonError::into_inner).remove(call);
+        }
     }
 
     fn cancel_where(&self, cause: Cause, covered: impl Fn(&Entry) -> bool) {
         self.table.iter().filter(|entry| covered(entry)).for_each(|entry| entry.cancel(cause));
     }
 
-    fn deliver_session(&self, id: &str, event: &SessionEvent, foreign: bool) {
+    fn deliver_session(&self, id: &str, event: &SessionEvent) {
         match event {
             SessionEvent::ToolCallAdmitted { call, route, replica, .. } if *replica == self.replica => {
                 match self.table.get_mut(call) {
                     Some(mut entry) => entry.connection = Some(route.connection.clone()),
-                    None if foreign => self
-                        .orphans
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((id.into(), call.clone())),
-                    None => {}
+                    None => {
+                        let never_left = Outcome::Failed("not_sent".to_owned());
+                        self.orphan(call.clone(), id.into(), never_left);
+                    }
                 }
+            }
+            SessionEvent::ToolCallEnded { call, .. } | SessionEvent::ToolCallAbandoned { call } => {
+                self.ended(call);
             }
             SessionEvent::SessionRevoked { .. } => {
                 self.cancel_where(Cause::Revocation, |entry| entry.session.as_str() == id);
@@ -167,20 +217,18 @@ impl Calls {
             | SessionEvent::ManifestServed { .. }
             | SessionEvent::ToolCallAdmitted { .. }
             | SessionEvent::ToolCallRefused { .. }
-            | SessionEvent::ToolCallRefusedAgain { .. }
-            | SessionEvent::ToolCallEnded { .. }
-            | SessionEvent::ToolCallAbandoned { .. } => {}
+            | SessionEvent::ToolCallRefusedAgain { .. } => {}
         }
     }
 }
 
 impl Listener for Calls {
-    fn deliver(&self, events: &[Delivered], foreign: bool) {
+    fn deliver(&self, events: &[Delivered], _: bool) {
         for recorded in events {
             let id = &*recorded.stream.id;
             let at = recorded.place.position;
             match &recorded.event {
-                Event::Session(event) => self.deliver_session(id, event, foreign),
+                Event::Session(event) => self.deliver_session(id, event),
                 Event::Subject(
                     SubjectEvent::SubjectSessionsCut { .. } | SubjectEvent::SubjectBlocked { .. },
                 ) => self.cancel_where(Cause::Revocation, |entry| {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
 use dashmap::DashMap;
 use proctor_domain::{Event, Position, StreamId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::ask::{Answer, Ask, AskError, Prepared};
 use super::entity::{Entity, Foreign, Published, Show};
@@ -20,6 +20,10 @@ use crate::journal::{AppendError, Delivered, Journal, Listener, Stale};
 const PREPARED_ANEW_MAX: usize = 64;
 /// How long a command waits for an entity that is being loaded, or for a state it must see.
 const STATE_WAIT: Duration = Duration::from_secs(5);
+/// How long one entity is waited for before it is looked whether it is still alive.
+const ENTITY_LOOK: Duration = Duration::from_millis(250);
+/// How often an entity that stops before it can show its state is replaced.
+const SHOWN_TIMES_MAX: usize = 16;
 
 struct Handle<A: Kind> {
     address: Addr<Entity<A>>,
@@ -49,8 +53,11 @@ impl<A: Kind> Room<A> {
         self.entities.remove_if(id, |_, handle| Arc::ptr_eq(&handle.published, published));
     }
 
-    fn deliver(&self, id: &str, events: Vec<Delivered>) {
+    /// Sends events to an entity, if it is alive.
+    pub(super) fn deliver(&self, id: &str, events: Vec<Delivered>) {
         if let Some(handle) = self.entities.get(id) {
+            let newest = events.last().map_or(0, |event| event.sequence);
+            handle.published.sent.fetch_max(newest, Ordering::AcqRel);
             handle.address.do_send(Foreign(events));
         }
     }
@@ -97,29 +104,40 @@ impl Directory {
 
     fn handle<A: Kind>(self: &Arc<Self>, id: &str) -> Handle<A> {
         let room = A::room(self);
-        if let Some(handle) = room.entities.get(id) {
+        if let Some(handle) = room.entities.get(id)
+            && handle.address.connected()
+        {
             handle.published.used.store(true, Ordering::Relaxed);
             return handle.clone();
         }
-        let entry = room.entities.entry(id.into());
-        let handle = entry.or_insert_with(|| {
-            let published =
-                Arc::new(Published { state: watch::Sender::new(None), used: AtomicBool::new(true) });
-            let entity = Entity::new(
-                StreamId::of::<A>(id),
-                self.journal.clone(),
-                Arc::clone(self),
-                Arc::clone(&published),
-                self.idle,
-            );
-            let arbiter = Arbiter::try_current().unwrap_or_else(|| self.arbiter.clone());
-            let address = Entity::start_in_arbiter(&arbiter, move |_| entity);
-            Handle { address, published }
-        });
-        handle.clone()
+        let mut entry = room.entities.entry(id.into()).or_insert_with(|| self.start(id));
+        // An entity ends without a word when its thread does. What may still lie in its mailbox
+        // looks into the room when it is dropped, so that must not be locked then.
+        let ended = if entry.address.connected() {
+            None
+        } else {
+            Some(std::mem::replace(&mut *entry, self.start(id)))
+        };
+        let handle = entry.clone();
+        drop(entry);
+        drop(ended);
+        handle
     }
 
-    /// The state as it was last published, which may lag behind the journal by a delivery.
+    fn start<A: Kind>(self: &Arc<Self>, id: &str) -> Handle<A> {
+        let published = Arc::new(Published::new());
+        let entity = Entity::new(
+            StreamId::of::<A>(id),
+            self.journal.clone(),
+            Arc::clone(self),
+            Arc::clone(&published),
+            self.idle,
+        );
+        let arbiter = Arbiter::try_current().unwrap_or_else(|| self.arbiter.clone());
+        Handle { address: Entity::start_in_arbiter(&arbiter, move |_| entity), published }
+    }
+
+    /// The state after everything that was delivered to this process so far.
     ///
     /// # Errors
     /// When the entity cannot be loaded.
@@ -127,7 +145,7 @@ impl Directory {
         self.state_at_least(id, 0).await
     }
 
-    /// The state once it has taken in this many events.
+    /// The state once it has taken in this many events, and everything delivered so far.
     ///
     /// # Errors
     /// When the entity cannot be loaded, or does not get there.
@@ -137,17 +155,33 @@ impl Directory {
         version: u64,
     ) -> Result<Arc<A>, AskError<A::Error>> {
         if let Some(handle) = A::room(self).entities.get(id) {
-            handle.published.used.store(true, Ordering::Relaxed);
-            if let Some(state) = handle.published.state.borrow().as_ref().filter(|s| s.version() >= version) {
+            let published = &handle.published;
+            published.used.store(true, Ordering::Relaxed);
+            let version = version.max(published.sent.load(Ordering::Acquire));
+            if let Some(state) = published.state.borrow().as_ref().filter(|s| s.version() >= version) {
                 return Ok(Arc::clone(state));
             }
         }
-        let mut states = self.handle::<A>(id).published.state.subscribe();
-        let there = |state: &Option<Arc<A>>| state.as_ref().is_some_and(|state| state.version() >= version);
-        let waited = tokio::time::timeout(STATE_WAIT, states.wait_for(there)).await;
-        match waited {
-            Ok(Ok(state)) => state.clone().ok_or_else(|| AskError::Unavailable(StreamId::of::<A>(id))),
-            Ok(Err(_)) | Err(_) => Err(AskError::Unavailable(StreamId::of::<A>(id))),
+        let waited = tokio::time::timeout(STATE_WAIT, self.wait_for_state(id, version)).await;
+        waited.ok().flatten().ok_or_else(|| AskError::Unavailable(StreamId::of::<A>(id)))
+    }
+
+    async fn wait_for_state<A: Kind>(self: &Arc<Self>, id: &str, version: u64) -> Option<Arc<A>> {
+        loop {
+            let Handle { published, address } = self.handle::<A>(id);
+            let version = version.max(published.sent.load(Ordering::Acquire));
+            let mut states = published.state.subscribe();
+            let broken = || published.broken.load(Ordering::Acquire);
+            let there = |state: &Option<Arc<A>>| {
+                broken() || state.as_ref().is_some_and(|state| state.version() >= version)
+            };
+            // An entity that stops meanwhile publishes nothing more: there will be another.
+            let waited = tokio::time::timeout(ENTITY_LOOK, states.wait_for(there)).await;
+            match waited {
+                Ok(Ok(_)) if broken() => return None,
+                Ok(Ok(state)) => return state.clone(),
+                Ok(Err(_)) | Err(_) => drop(address),
+            }
         }
     }
 
@@ -158,9 +192,17 @@ impl Directory {
     pub async fn fresh<A: Kind>(self: &Arc<Self>, id: &str) -> Result<Arc<A>, AskError<A::Error>> {
         self.journal.confirm().await?;
         let unavailable = || AskError::Unavailable(StreamId::of::<A>(id));
-        let (reply, shown) = oneshot::channel();
-        self.handle::<A>(id).address.do_send(Show(reply));
-        tokio::time::timeout(STATE_WAIT, shown).await.map_err(|_| unavailable())?.map_err(|_| unavailable())
+        for _ in 0..SHOWN_TIMES_MAX {
+            let (reply, shown) = oneshot::channel();
+            self.handle::<A>(id).address.do_send(Show(reply));
+            match tokio::time::timeout(STATE_WAIT, shown).await {
+                Ok(Ok(state)) => return Ok(state),
+                // It stopped before it could answer: there will be another.
+                Ok(Err(_)) => tokio::task::yield_now().await,
+                Err(_) => break,
+            }
+        }
+        Err(unavailable())
     }
 
     /// Carries out a command. `prepare` gathers what it rests on; it is called again as long as
@@ -175,24 +217,35 @@ impl Directory {
     {
         let mut confirmed = false;
         for _ in 0..PREPARED_ANEW_MAX {
+            let foreign = self.journal.head().foreign();
             let prepared = prepare().await?;
             let (reply, answer) = oneshot::channel();
             self.handle::<A>(id).address.do_send(Ask { prepared, reply });
-            match answer.await {
-                Ok(Err(AskError::Stale(Stale(moved)))) => self.wait_for(&moved).await?,
-                // Nothing was written, so nothing has proved yet that the state was the newest.
-                Ok(Ok(events)) if events.is_empty() && !confirmed => {
-                    self.journal.confirm().await?;
-                    confirmed = true;
+            let answer = match answer.await {
+                Ok(Err(AskError::Stale(Stale(moved)))) => {
+                    self.wait_for(&moved).await?;
+                    continue;
                 }
-                Ok(Err(AskError::Nonsense(_))) if !confirmed => {
-                    self.journal.confirm().await?;
-                    confirmed = true;
-                }
-                Ok(answer) => return answer,
+                Ok(answer) => answer,
                 // The entity stopped before it took the command: there will be another.
-                Err(_) => tokio::task::yield_now().await,
+                Err(_) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            };
+            let written_nothing = match &answer {
+                Ok(events) => events.is_empty(),
+                Err(error) => matches!(error, AskError::Nonsense(_)),
+            };
+            // Nothing was written, so nothing has proved yet that the state was the newest.
+            if written_nothing && !confirmed {
+                self.journal.confirm().await?;
+                confirmed = true;
+                if self.journal.head().foreign() != foreign {
+                    continue;
+                }
             }
+            return answer;
         }
         Err(AskError::Unavailable(StreamId::of::<A>(id)))
     }

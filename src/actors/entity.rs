@@ -1,7 +1,7 @@
 //! One actor for every aggregate type.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -15,7 +15,15 @@ use super::ask::{Ask, AskError};
 use super::batch::Batch;
 use super::directory::Directory;
 use super::kind::Kind;
-use crate::journal::{AppendError, Delivered, Journal, Stale, StoreError};
+use super::settled::Settled;
+use crate::journal::{Delivered, Journal, StoreError};
+
+/// Most commands that wait for one entity; more are turned away.
+pub(super) const WAITING_MAX: usize = 1_024;
+/// Most commands that are decided together, so that one entity does not fill a transaction.
+pub(super) const DECIDED_TOGETHER_MAX: usize = 256;
+/// How often an entity that could not be loaded looks whether it can go.
+const BROKEN_LINGER: Duration = Duration::from_millis(100);
 
 /// What an entity shows to everybody, without a message.
 pub(super) struct Published<A> {
@@ -23,6 +31,21 @@ pub(super) struct Published<A> {
     pub(super) state: watch::Sender<Option<Arc<A>>>,
     /// Set by whoever looks; an entity that nobody looks at stops.
     pub(super) used: AtomicBool,
+    /// It could not be loaded and will show nothing more.
+    pub(super) broken: AtomicBool,
+    /// The sequence of the newest event by another process that is on its way to it.
+    pub(super) sent: AtomicU64,
+}
+
+impl<A> Published<A> {
+    pub(super) fn new() -> Self {
+        Self {
+            state: watch::Sender::new(None),
+            used: AtomicBool::new(true),
+            broken: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+        }
+    }
 }
 
 /// An aggregate in memory. It stops when nobody has used it for a while.
@@ -34,6 +57,8 @@ pub struct Entity<A: Kind> {
     state: Arc<A>,
     waiting: Vec<Ask<A>>,
     outstanding: bool,
+    /// Answered when what stands before their events has been loaded.
+    ahead: Vec<Settled<A>>,
     idle: Duration,
 }
 
@@ -53,29 +78,47 @@ impl<A: Kind> Entity<A> {
             state: Arc::default(),
             waiting: Vec::new(),
             outstanding: false,
+            ahead: Vec::new(),
             idle,
         }
     }
 
+    /// Reads what is missing. No message is handled meanwhile.
     fn load(&mut self, ctx: &mut Context<Self>) {
         let journal = self.journal.clone();
         let stream = self.stream.clone();
         let after = self.state.version();
         let read = async move { journal.reader().stream(&stream, after).await };
         ctx.wait(read.into_actor(self).map(|read: Result<Vec<Arc<Recorded>>, StoreError>, entity, ctx| {
-            match read {
-                Ok(events) => {
-                    entity.take_in(events.iter());
-                }
+            let whole = match read {
+                Ok(events) => !entity.take_in(events.iter()),
                 Err(error) => {
                     tracing::error!(stream = %entity.stream, %error, "failed to load an entity");
-                    entity.waiting.drain(..).for_each(|ask| {
-                        ask.answer(Err(AskError::Unavailable(entity.stream.clone())));
-                    });
-                    ctx.stop();
+                    false
                 }
+            };
+            entity.ahead.drain(..).for_each(Settled::answer);
+            if whole {
+                entity.decide_waiting(ctx);
+            } else {
+                entity.break_off(ctx);
             }
         }));
+    }
+
+    /// Leaves its place to another, which may have more luck; turns away whoever still comes.
+    fn break_off(&mut self, ctx: &mut Context<Self>) {
+        A::room(&self.directory).forget(&self.stream.id, &self.published);
+        self.published.broken.store(true, Ordering::Release);
+        self.published.state.send_modify(|_| {});
+        for ask in self.waiting.drain(..) {
+            ask.answer(Err(AskError::Unavailable(self.stream.clone())));
+        }
+        ctx.run_interval(BROKEN_LINGER, |entity, ctx| {
+            if !entity.outstanding {
+                ctx.stop();
+            }
+        });
     }
 
     /// Takes in events of its stream that it does not have yet. Answers whether some are missing.
@@ -101,14 +144,16 @@ impl<A: Kind> Entity<A> {
     }
 
     fn decide_waiting(&mut self, ctx: &mut Context<Self>) {
-        if self.outstanding || self.waiting.is_empty() {
-            return;
-        }
-        let asks = std::mem::take(&mut self.waiting);
-        let batch = Batch::decide(self.stream.clone(), ctx.address(), Arc::clone(&self.state), asks);
-        if let Some(batch) = batch {
-            self.outstanding = true;
-            self.journal.append(Box::new(batch));
+        while !self.outstanding && !self.waiting.is_empty() {
+            let together = self.waiting.len().min(DECIDED_TOGETHER_MAX);
+            let asks = self.waiting.drain(..together).collect();
+            let state = Arc::clone(&self.state);
+            let stream = self.stream.clone();
+            let batch = Batch::decide(stream, ctx.address(), Arc::clone(&self.directory), state, asks);
+            if let Some(batch) = batch {
+                self.outstanding = true;
+                self.journal.append(Box::new(batch));
+            }
         }
     }
 
@@ -138,12 +183,16 @@ impl<A: Kind> Handler<Ask<A>> for Entity<A> {
     type Result = ();
 
     fn handle(&mut self, ask: Ask<A>, ctx: &mut Self::Context) {
+        if self.published.broken.load(Ordering::Relaxed) || self.waiting.len() >= WAITING_MAX {
+            ask.answer(Err(AskError::Unavailable(self.stream.clone())));
+            return;
+        }
         self.waiting.push(ask);
         self.decide_waiting(ctx);
     }
 }
 
-/// Events of its stream that another process wrote.
+/// Events of its stream that did not come as the answer to its own append.
 pub(super) struct Foreign(pub(super) Vec<Delivered>);
 
 impl Message for Foreign {
@@ -171,20 +220,11 @@ impl<A: Kind> Handler<Show<A>> for Entity<A> {
     type Result = ();
 
     fn handle(&mut self, Show(reply): Show<A>, _: &mut Self::Context) {
-        // Whoever asked may have gone.
-        let _ = reply.send(Arc::clone(&self.state));
+        if !self.published.broken.load(Ordering::Relaxed) {
+            // Whoever asked may have gone.
+            let _ = reply.send(Arc::clone(&self.state));
+        }
     }
-}
-
-/// What became of the outstanding append.
-pub(super) enum Settled<A: Kind> {
-    Committed(Box<Batch<A>>, Vec<Delivered>),
-    Stale(Box<Batch<A>>, Stale),
-    Failed(Box<Batch<A>>, AppendError),
-}
-
-impl<A: Kind> Message for Settled<A> {
-    type Result = ();
 }
 
 impl<A: Kind> Handler<Settled<A>> for Entity<A> {
@@ -192,16 +232,12 @@ impl<A: Kind> Handler<Settled<A>> for Entity<A> {
 
     fn handle(&mut self, settled: Settled<A>, ctx: &mut Self::Context) {
         self.outstanding = false;
-        match settled {
-            Settled::Committed(batch, delivered) => {
-                if self.take_in(delivered.iter().map(Delivered::recorded)) {
-                    self.load(ctx);
-                }
-                batch.answer(delivered);
-            }
-            Settled::Stale(batch, stale) => batch.answer_all(|| Err(AskError::Stale(stale.clone()))),
-            Settled::Failed(batch, error) => batch.answer_all(|| Err(AskError::Append(error.clone()))),
+        if self.take_in(settled.events().iter().map(Delivered::recorded)) {
+            self.ahead.push(settled);
+            self.load(ctx);
+            return;
         }
+        settled.answer();
         self.decide_waiting(ctx);
     }
 }

@@ -12,7 +12,10 @@ mod entity;
 mod failures;
 mod keyring;
 mod kind;
+mod settled;
 mod sweeper;
+#[cfg(test)]
+mod tests;
 
 pub use api_keys::ApiKeys;
 pub use ask::{Answer, Ask, AskError, Prepared, Sealed};

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use proctor_domain::session::{Outcome, Session, SessionCommand};
+use proctor_domain::session::{Session, SessionCommand};
 use proctor_domain::{ReplicaId, SessionId};
 
 use super::ask::AskError;
@@ -52,16 +52,19 @@ where
 }
 
 async fn end_orphans(directory: &Arc<Directory>, calls: &Calls) {
-    for (session, call) in calls.take_orphans() {
+    for (session, call, outcome) in calls.take_orphans() {
         let command = SessionCommand::RecordOutcome {
-            call,
-            outcome: Outcome::Failed("not_sent".to_owned()),
+            call: call.clone(),
+            outcome: outcome.clone(),
             duration_us: 0,
             result_bytes: 0,
         };
         match directory.tell::<Session>(session.as_str(), command).await {
             Ok(_) | Err(AskError::Nonsense(_)) => {}
-            Err(error) => tracing::warn!(%session, %error, "failed to end a call that was never sent"),
+            Err(error) => {
+                tracing::warn!(%session, %call, %error, "failed to record the end of a call that nobody holds");
+                calls.orphan(call, session, outcome);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub struct Head {
     confirmed_ms: AtomicU64,
     lease_ends_ms: AtomicU64,
     halted: AtomicBool,
+    foreign: AtomicU64,
     epoch: Instant,
 }
 
@@ -24,6 +25,7 @@ impl Head {
             confirmed_ms: AtomicU64::new(0),
             lease_ends_ms: AtomicU64::new(0),
             halted: AtomicBool::new(false),
+            foreign: AtomicU64::new(0),
             epoch: Instant::now(),
         }
     }
@@ -55,12 +57,21 @@ impl Head {
         self.halted.load(Ordering::Acquire)
     }
 
+    /// Changes whenever events of other processes were delivered.
+    #[must_use]
+    pub fn foreign(&self) -> u64 {
+        self.foreign.load(Ordering::Acquire)
+    }
+
     pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn moved_to(&self, position: Position) {
+    pub(super) fn moved_to(&self, position: Position, foreign: bool) {
         self.position.store(position.0, Ordering::Release);
+        if foreign {
+            self.foreign.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// `asked_ms` is when the question was put, not when it was answered.

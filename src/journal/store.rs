@@ -141,7 +141,8 @@ pub trait Store: Send + 'static {
         reads: u32,
     ) -> impl Future<Output = Result<(), StoreError>>;
 
-    /// Removes this replica's lease.
+    /// Ends this replica's lease now. It stays to be seen by a sweeper, which forgets it once it
+    /// has made sure that nothing was left undone.
     fn end_lease(&mut self, replica: &ReplicaId) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Removes the lease of another replica, unless it was renewed meanwhile and holds.

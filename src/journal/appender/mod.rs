@@ -282,7 +282,7 @@ impl<S: Store> Appender<S> {
             listener.deliver(events, foreign);
         }
         self.position = last.place.position;
-        self.head.moved_to(self.position);
+        self.head.moved_to(self.position, foreign);
         self.newest = Some(Arc::clone(last.recorded()));
     }
 

@@ -197,7 +197,8 @@ impl Store for SqliteStore {
     }
 
     async fn end_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
-        self.execute("end a lease", "DELETE FROM leases WHERE replica = ?1", (replica.as_str(),))
+        let sql = "UPDATE leases SET ends_at = ?2 WHERE replica = ?1 AND ends_at > ?2";
+        self.execute("end the lease", sql, (replica.as_str(), clock().0))
     }
 
     async fn forget_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {

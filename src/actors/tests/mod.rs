@@ -1,0 +1,7 @@
+//! What the entities promise, on a real journal.
+
+mod calls;
+mod entities;
+mod failing;
+mod sweeping;
+mod world;
