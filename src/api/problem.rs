@@ -132,7 +132,13 @@ pub struct Problem {
     pub code: Code,
     /// What was attempted, what was wrong, what to do.
     pub detail: String,
-    more: Map<String, Value>,
+    more: Option<Box<More>>,
+}
+
+/// What only some problems have.
+#[derive(Clone, Debug, Default)]
+struct More {
+    members: Map<String, Value>,
     allow: Option<String>,
 }
 
@@ -140,20 +146,21 @@ impl Problem {
     /// A problem of this kind, described for a person.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), more: Map::new(), allow: None }
+        Self { code, detail: detail.into(), more: None }
     }
 
     /// The same with one more member for programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.more.get_or_insert_default().members.insert(name.to_owned(), value.into());
         self
     }
 
     /// The same with the methods that the address takes.
     #[must_use]
-    pub(super) fn allowing(self, methods: &[&str]) -> Self {
-        Self { allow: Some(methods.join(", ")), ..self }
+    pub(super) fn allowing(mut self, methods: &[&str]) -> Self {
+        self.more.get_or_insert_default().allow = Some(methods.join(", "));
+        self
     }
 
     /// A failure that nobody outside can do anything about; the reason goes to the log.
@@ -173,8 +180,8 @@ impl Problem {
             "detail": self.detail,
             "code": self.code.as_str(),
         });
-        if let Value::Object(members) = &mut document {
-            members.extend(self.more.clone());
+        if let (Value::Object(members), Some(more)) = (&mut document, &self.more) {
+            members.extend(more.members.clone());
         }
         document
     }
@@ -202,7 +209,8 @@ impl ResponseError for Problem {
         if self.code == Code::Unauthenticated {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"proctor\""));
         }
-        if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        let allow = self.more.as_ref().and_then(|more| more.allow.as_deref());
+        if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(allow).ok()) {
             response.insert_header((header::ALLOW, allow));
         }
         response.content_type("application/problem+json").body(self.document().to_string())
