@@ -1,7 +1,8 @@
 //! How each connection is reached, with its secrets opened.
 //!
 //! **Invariants.** An opened secret is kept in memory only, in the [`Target`] that sends it, and is
-//! wiped when its generation is replaced. A target is never used for another generation's settings.
+//! wiped when its generation is replaced, or its connection found to be retired. A target is never
+//! used for another generation's settings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,10 +76,10 @@ impl Targets {
     /// # Errors
     /// When it is not in use, or its secrets cannot be opened.
     pub async fn of(&self, name: &Name, connection: &Connection) -> Result<Arc<Target>, TargetError> {
-        let settings = connection
-            .settings()
-            .filter(|_| connection.is_usable())
-            .ok_or_else(|| TargetError::NotInUse(name.clone()))?;
+        let Some(settings) = connection.settings().filter(|_| connection.is_usable()) else {
+            self.opened.remove(name);
+            return Err(TargetError::NotInUse(name.clone()));
+        };
         let generation = connection.generation();
         let era = connection.catalog().map(|catalog| catalog.era);
         if let Some(opened) = self.opened.get(name)

@@ -3,6 +3,7 @@
 //! **Invariants.** A body is never longer than its limit in memory. A member that is unknown, or
 //! stands twice, is refused and never guessed about.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
@@ -11,12 +12,15 @@ use std::pin::Pin;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use futures_util::StreamExt as _;
-use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::error::Category;
+use serde::Deserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::problem::{Code, Problem};
 use crate::proctor::Proctor;
+
+/// Deepest nesting of a body. What is kept of it is wrapped a few levels deeper in an event, which
+/// must still be read by a parser that goes 128 levels down.
+const DEPTH_MAX: usize = 64;
 
 /// A body that must be there.
 pub(super) struct Body<T>(pub(super) T);
@@ -104,83 +108,95 @@ fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let at = |error: &serde_json::Error| (error.line(), error.column());
-    let malformed = |error: serde_json::Error| {
-        let (line, column) = at(&error);
-        let code = match error.classify() {
-            Category::Data => Code::DuplicateKey,
-            Category::Io | Category::Syntax | Category::Eof => Code::MalformedJson,
-        };
+    let refused = |code, error: &serde_json::Error| {
         Problem::new(code, format!("failed to read the body: {error}"))
-            .with("line", line)
-            .with("column", column)
+            .with("line", error.line())
+            .with("column", error.column())
     };
-    serde_json::from_slice::<Unambiguous>(bytes).map_err(malformed)?;
-    serde_json::from_slice(bytes).map_err(|error| {
-        let (line, column) = at(&error);
-        Problem::new(Code::InvalidBody, format!("failed to read the body: {error}"))
-            .with("line", line)
-            .with("column", column)
-    })
+    let wrong = Cell::new(Code::MalformedJson);
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    Walk { depth: 0, wrong: &wrong }
+        .deserialize(&mut json)
+        .and_then(|()| json.end())
+        .map_err(|error| refused(wrong.get(), &error))?;
+    serde_json::from_slice(bytes).map_err(|error| refused(Code::InvalidBody, &error))
 }
 
-/// Any JSON in which no object has a key twice.
-struct Unambiguous;
+/// Walks through JSON in which no object has a key twice and nothing is nested too deep.
+#[derive(Clone, Copy)]
+struct Walk<'w> {
+    depth: usize,
+    /// What is wrong, where something is that is JSON all the same.
+    wrong: &'w Cell<Code>,
+}
 
-impl<'de> Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Walk)
+impl Walk<'_> {
+    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth == DEPTH_MAX {
+            self.wrong.set(Code::TooDeep);
+            return Err(E::custom(format_args!("it is nested more than {DEPTH_MAX} levels deep")));
+        }
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 }
 
-struct Walk;
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
 
-impl<'de> Visitor<'de> for Walk {
-    type Value = Unambiguous;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_unit<E>(self) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Unambiguous, A::Error> {
-        while seq.next_element::<Unambiguous>()?.is_some() {}
-        Ok(Unambiguous)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let inside = self.inside()?;
+        while seq.next_element_seed(inside)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unambiguous, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let inside = self.inside()?;
         let mut keys = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if keys.contains(&key) {
+                self.wrong.set(Code::DuplicateKey);
                 return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
             }
             keys.insert(key);
-            map.next_value::<Unambiguous>()?;
+            map.next_value_seed(inside)?;
         }
-        Ok(Unambiguous)
+        Ok(())
     }
 }
 
@@ -188,7 +204,7 @@ impl<'de> Visitor<'de> for Walk {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Sample {
         #[expect(dead_code, reason = "only read from JSON")]
@@ -204,10 +220,19 @@ mod tests {
         let problem = refused("{\"name\":\n \"x\"");
         assert_eq!(problem.code, Code::MalformedJson);
         assert_eq!(problem.document()["line"], 2);
-        assert_eq!(refused("").code, Code::MalformedJson);
+        for text in ["", "{} {}", "{\"a\":1e999}", "\"\\ud800\""] {
+            assert_eq!(refused(text).code, Code::MalformedJson, "{text}");
+        }
         assert_eq!(refused("\"\u{0}\"").code, Code::MalformedJson);
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(refused(&deep).code, Code::MalformedJson);
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_for_the_journal_is_refused() {
+        let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        for levels in [DEPTH_MAX + 1, 200, 100_000] {
+            assert_eq!(refused(&nested(levels)).code, Code::TooDeep, "{levels}");
+        }
+        assert!(parse::<serde_json::Value>(nested(DEPTH_MAX).as_bytes()).is_ok());
     }
 
     #[test]

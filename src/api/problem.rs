@@ -47,6 +47,8 @@ codes! {
     MalformedJson = 400 "malformed_json" "The body is not JSON";
     /// A member that stands twice.
     DuplicateKey = 400 "duplicate_key" "A key stands twice in the body";
+    /// Nested deeper than the journal can take.
+    TooDeep = 400 "too_deep" "The body is nested too deep";
     /// A query parameter that is unknown or wrong.
     InvalidQuery = 400 "invalid_query" "A query parameter is wrong";
     /// A cursor that this list never gave out.

@@ -71,6 +71,26 @@ async fn a_definition_that_names_what_is_not_there_is_refused_with_what_is() {
 }
 
 #[actix_web::test]
+async fn the_deepest_definition_that_is_taken_can_be_read_again() {
+    let world = World::start().await;
+    world.connect().await;
+    let nested = |levels: usize| {
+        let mut value = json!(1);
+        for _ in 0..levels {
+            value = json!([value]);
+        }
+        json!({ "name": "reader", "tools": [{
+            "connection": "desk", "tool": "notes_create", "fixed_arguments": { "title": value },
+        }] })
+    };
+    world.post(SERVERS, nested(61)).await.problem(400, "too_deep");
+    world.post(SERVERS, nested(60)).await.expect(201);
+    let versions = world.get(&format!("{SERVERS}/reader/versions")).await.expect(200);
+    assert_eq!(versions["items"].as_array().unwrap().len(), 1);
+    world.stop().await;
+}
+
+#[actix_web::test]
 async fn a_manifest_shows_what_agents_see_and_what_it_costs() {
     let world = World::start().await;
     world.connect().await;
