@@ -163,8 +163,11 @@ pub(super) async fn respond(
         Poll::Pending if link.wants_stream() || !accepts.json => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     });
-    if let Ok(Some(done)) = timeout(STREAM_AFTER, soon).await {
-        return done.into_response(accepts);
+    match timeout(STREAM_AFTER, soon).await {
+        // What was told ahead of the answer must not be lost.
+        Ok(Some(Done::Reply(reply))) if link.wants_stream() => link.end(&reply),
+        Ok(Some(done)) => return done.into_response(accepts),
+        Ok(None) | Err(_) => {}
     }
     if let Some(work) = work.work.take() {
         let link = Rc::clone(&link);
@@ -243,21 +246,4 @@ impl Drop for Events {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_client_takes_is_read_from_its_accept_header() {
-        let accepts = |header: &str| {
-            let request = actix_web::test::TestRequest::default().insert_header(("accept", header));
-            let accepts = Accepts::of(&request.to_http_request());
-            (accepts.json, accepts.stream)
-        };
-        assert_eq!(accepts("application/json, text/event-stream"), (true, true));
-        assert_eq!(accepts("Text/Event-Stream;q=0.5"), (false, true));
-        assert_eq!(accepts("*/*"), (true, false));
-        assert_eq!(accepts("text/html"), (false, false));
-        let none = actix_web::test::TestRequest::default().to_http_request();
-        assert_eq!(Accepts::of(&none), Accepts { json: true, stream: false });
-    }
-}
+mod tests;

@@ -31,6 +31,8 @@ fn what_is_not_json_is_a_parse_error_without_an_id() {
     for body in ["", "{", "{\"jsonrpc\":\"2.0\",}", "nonsense", "[1,", "\u{0}"] {
         assert_eq!(refused(body), (400, codes::PARSE, "null".to_owned()), "{body}");
     }
+    let half = r#"{"jsonrpc":"2.0","id":1,"method":"tools/l\ud800ist"}"#;
+    assert_eq!(refused(half).1, codes::PARSE);
     assert_eq!(parse(b"{\"jsonrpc\":\"\xff\"}").unwrap_err().fault.code, codes::PARSE);
 }
 

@@ -12,6 +12,7 @@ mod result;
 use std::cell::RefCell;
 use std::time::Instant;
 
+use actix_web::http::StatusCode;
 use proctor_domain::session::{Client, Session, SessionEvent};
 use proctor_domain::{CallId, Event};
 use serde_json::value::RawValue;
@@ -27,6 +28,10 @@ use crate::upstream::{self, Admission, FailureKind, HeaderParam, Trace};
 use ask::{Asked, Sent};
 use outcome::Ending;
 
+/// Calls that one process has on their way at a time.
+const CALLS_MAX: usize = 10_000;
+/// Calls that one session has on their way at a time.
+const SESSION_CALLS_MAX: usize = 256;
 /// Times that a refusal is asked for again because nothing stands for it in the journal any more.
 const ASKED_AGAIN_MAX: usize = 3;
 
@@ -49,6 +54,7 @@ pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<
     let params = &request.params;
     let wrong = || Fault::new(codes::INVALID_PARAMS, "params.name must be a string");
     let name = params.name.and_then(text).ok_or_else(wrong)?;
+    check_load(knock)?;
     let key = proctor.keyring.session_key(caller.session_id.as_str(), &caller.terms.subject).await;
     let key = key.map_err(|error| no_key(&error))?;
     let call = CallId::from(new_id("call"));
@@ -87,6 +93,20 @@ pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<
             Err(Fault::new(codes::INTERNAL, message).with_code("outcome_unknown", Some(asked.call.as_str())))
         }
     }
+}
+
+/// Refuses what would pile up. Nothing is on its way then, so nothing is on the record.
+fn check_load(knock: &Knock) -> Result<(), Fault> {
+    if knock.caller.session.in_flight().len() >= SESSION_CALLS_MAX {
+        let message = format!("this session has {SESSION_CALLS_MAX} calls on their way: wait for one to end");
+        return Err(Fault::new(codes::REFUSED, message)
+            .with_status(StatusCode::TOO_MANY_REQUESTS)
+            .with_code("too_many_calls", None));
+    }
+    if knock.proctor.calls.len() >= CALLS_MAX {
+        return Err(Fault::unavailable("too many calls are on their way: try again soon"));
+    }
+    Ok(())
 }
 
 /// Asks the session to let the call leave.
