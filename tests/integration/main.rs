@@ -1,0 +1,22 @@
+//! The real server, seen from outside: by a backend, by agents, and by what reaches its upstreams.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod agent;
+mod audit;
+mod connections;
+mod crash;
+mod demo;
+mod door_bad_input;
+mod door_legacy;
+mod door_modern;
+mod http;
+mod isolation;
+mod real_clients;
+mod real_upstreams;
+mod rest;
+mod revocation;
+mod sessions;
+mod two_processes;
+mod virtual_servers;
+mod world;

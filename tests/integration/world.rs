@@ -1,0 +1,215 @@
+//! The real server on a folder of its own, with everything that a test does to it from outside.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::http::{Request, Response};
+
+pub const ADMIN_KEY: &str = "an-administrators-key-for-tests-only-0123456789";
+/// Where the processes of a test say that they are.
+pub const PUBLIC_URL: &str = "http://proctor.test";
+const MASTER_KEY: &str = "dGhpcnR5LXR3byBieXRlcyBvZiBrZXksIGZvciB1cyE=";
+
+/// How long a server may take to become ready, or to end when told to.
+const START_OR_STOP_SECONDS_MAX: u64 = 30;
+
+/// A temporary folder, removed when dropped.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("proctor-test-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// One running server.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+/// A folder with servers on it.
+pub struct World {
+    environment: BTreeMap<String, String>,
+    starts: AtomicU32,
+    // Before the folder, so that it stops before its files are removed.
+    pub server: Server,
+    folder: Folder,
+}
+
+impl World {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts behind a URL of its own, as several processes do: a token that one of them minted is
+    /// good at all of them, at whatever port they listen.
+    pub fn start_behind_url(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(&[&[("PROCTOR_PUBLIC_URL", PUBLIC_URL)], settings].concat())
+    }
+
+    /// Starts with more settings; they go before the usual ones.
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let mut environment: BTreeMap<String, String> = [
+            ("PROCTOR_MASTER_KEY", MASTER_KEY),
+            ("PROCTOR_ADMIN_KEY", ADMIN_KEY),
+            ("PROCTOR_LOG", "info,proctor=debug"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let folder = Folder::new();
+        let starts = AtomicU32::new(0);
+        let server = Server::start(folder.path(), &environment, &starts);
+        Self { environment, starts, server, folder }
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Another process on the same folder.
+    pub fn another(&self) -> Server {
+        Server::start(self.folder.path(), &self.environment, &self.starts)
+    }
+
+    /// Ends the server without warning and starts it again.
+    pub fn crash_and_restart(&mut self) {
+        self.server.kill();
+        self.server = self.another();
+    }
+}
+
+impl std::ops::Deref for World {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Server {
+    fn start(folder: &Path, environment: &BTreeMap<String, String>, starts: &AtomicU32) -> Self {
+        let data_dir = folder.join("data");
+        let listen = data_dir.join("listen");
+        // The server writes it when it listens; one that is here is of another process.
+        let _ = fs::remove_file(&listen);
+        let log = folder.join(format!("log-{}", starts.fetch_add(1, Ordering::Relaxed)));
+        let output = fs::File::create(&log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proctor"));
+        command.arg("serve").arg("--data-dir").arg(&data_dir).args(["--listen", "127.0.0.1:0"]);
+        // Nothing of this test's own environment may change what is tested.
+        command.env_clear().envs(environment);
+        for name in ["PATH", "HOME"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let child = command.spawn().unwrap();
+
+        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
+        wait_until("the server to be ready", || {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("the server ended with {status} instead of starting");
+            }
+            let address = fs::read_to_string(&listen).ok().and_then(|text| text.trim().parse().ok());
+            let Some(address) = address else { return false };
+            server.address = address;
+            Request::new("GET", "/readyz").try_send(address).is_ok_and(|answer| answer.status == 200)
+        });
+        server
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal, such as `TERM`, `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// SIGTERM, and what the server then ended with.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        let mut ended = None;
+        wait_until("the server to end", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A request to the administrators' API with the administrator's key.
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Request {
+        let request = Request::new(method, path).header("Authorization", format!("Bearer {ADMIN_KEY}"));
+        match body {
+            Some(body) => request.header("Content-Type", "application/json").body(body.to_string()),
+            None => request,
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.request("GET", path, None).send(self.address)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Response {
+        self.request("POST", path, Some(body)).send(self.address)
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Response {
+        self.request("PUT", path, Some(body)).send(self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("---- log of the server at {}\n{}----", self.address, self.log());
+        }
+    }
+}
+
+/// Asks until the answer is yes.
+#[track_caller]
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(START_OR_STOP_SECONDS_MAX);
+    while !happened() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
