@@ -3,5 +3,7 @@
 mod calls;
 mod entities;
 mod failing;
+mod history;
+mod serial;
 mod sweeping;
 mod world;

@@ -1,6 +1,7 @@
 //! The embedded default: one SQLite file, which several processes may share.
 
 mod read;
+mod turn;
 mod write;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use proctor_domain::{Event, Micros, Place, Position, Recorded, StreamId};
 use rusqlite::{Connection, OpenFlags, Row};
 
 pub use read::SqliteReader;
+use turn::Turns;
 pub use write::SqliteStore;
 
 use super::store::StoreError;
@@ -21,11 +23,12 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// How often the appender looks whether another process has ended its transaction: for 2 s.
 const BUSY_LOOKS_MAX: i32 = 2_000;
-/// How long between two looks. SQLite's own pauses grow to 100 ms, in which a busy process frees
-/// the lock a hundred times for an instant, so that another one would hardly ever get it.
+/// How long between two looks. SQLite's own pauses grow to 100 ms.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
-/// The first pauses are shorter: most transactions take no longer.
-const BUSY_PAUSE_FIRST: Duration = Duration::from_micros(100);
+/// So many first pauses are shorter: most transactions take no longer.
+const BUSY_PAUSES_SHORT: i32 = 50;
+/// How long they are.
+const BUSY_PAUSE_SHORT: Duration = Duration::from_micros(100);
 /// Pages in the write-ahead log before it is folded into the file: about 16 MB.
 const WAL_PAGES: u32 = 4_000;
 /// One text per version of the schema, never changed once released.
@@ -57,7 +60,9 @@ pub fn open(path: &Path) -> Result<(SqliteStore, Arc<SqliteReader>), StoreError>
     }
     let (mut connection, file) = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     migrate(&mut connection)?;
-    Ok((SqliteStore::new(path.to_owned(), connection, file), Arc::new(SqliteReader::new(path.to_owned()))))
+    let turns = Turns::open(path)?;
+    let store = SqliteStore::new(path.to_owned(), turns, connection, file);
+    Ok((store, Arc::new(SqliteReader::new(path.to_owned()))))
 }
 
 /// Which file a path names.
@@ -103,7 +108,7 @@ fn connect(path: &Path, create: OpenFlags) -> Result<(Connection, FileId), Store
 }
 
 fn wait_for_others(looks: i32) -> bool {
-    std::thread::sleep(if looks < 20 { BUSY_PAUSE_FIRST } else { BUSY_PAUSE });
+    std::thread::sleep(if looks < BUSY_PAUSES_SHORT { BUSY_PAUSE_SHORT } else { BUSY_PAUSE });
     looks < BUSY_LOOKS_MAX
 }
 

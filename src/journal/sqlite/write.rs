@@ -1,11 +1,12 @@
 //! The write side: one connection, owned by the appender's thread.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 use rusqlite::{Connection, OpenFlags};
 
+use super::turn::Turns;
 use super::{FileId, clock, connect, database, last, read_after, read_stream};
 use crate::journal::append::SideWrite;
 use crate::journal::store::{Row, Store, StoreError};
@@ -14,21 +15,17 @@ use crate::vault::PurposeKeyRow;
 /// See [`super::open`].
 pub struct SqliteStore {
     path: PathBuf,
+    turns: Turns,
     connection: Option<(Connection, FileId)>,
 }
 
 impl SqliteStore {
-    pub(super) fn new(path: PathBuf, connection: Connection, file: FileId) -> Self {
-        Self { path, connection: Some((connection, file)) }
+    pub(super) fn new(path: PathBuf, turns: Turns, connection: Connection, file: FileId) -> Self {
+        Self { path, turns, connection: Some((connection, file)) }
     }
 
     fn connection(&mut self) -> Result<&Connection, StoreError> {
-        let (connection, _) = match self.connection.take() {
-            Some(connected) => self.connection.insert(connected),
-            // Not made anew when it is gone: an empty journal in its place would look whole.
-            None => self.connection.insert(connect(&self.path, OpenFlags::empty())?),
-        };
-        Ok(connection)
+        connected(&mut self.connection, &self.path)
     }
 
     /// Lets the file grow to so many pages only, as a full disk does.
@@ -55,15 +52,48 @@ impl SqliteStore {
         sql: &str,
         parameters: impl rusqlite::Params,
     ) -> Result<(), StoreError> {
-        let failed = |error| database(doing, error);
-        self.connection()?.prepare_cached(sql).map_err(failed)?.execute(parameters).map(drop).map_err(failed)
+        execute(self.connection()?, doing, sql, parameters)
     }
+
+    /// Executes what takes the write lock, in turn with others.
+    fn execute_in_turn(
+        &mut self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<(), StoreError> {
+        let connection = connected(&mut self.connection, &self.path)?;
+        let _turn = if connection.is_autocommit() { Some(self.turns.wait()?) } else { None };
+        execute(connection, doing, sql, parameters)
+    }
+}
+
+fn connected<'a>(
+    connection: &'a mut Option<(Connection, FileId)>,
+    path: &Path,
+) -> Result<&'a Connection, StoreError> {
+    let (connection, _) = match connection.take() {
+        Some(connected) => connection.insert(connected),
+        // Not made anew when it is gone: an empty journal in its place would look whole.
+        None => connection.insert(connect(path, OpenFlags::empty())?),
+    };
+    Ok(connection)
+}
+
+fn execute(
+    connection: &Connection,
+    doing: &'static str,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<(), StoreError> {
+    let failed = |error| database(doing, error);
+    connection.prepare_cached(sql).map_err(failed)?.execute(parameters).map(drop).map_err(failed)
 }
 
 impl Store for SqliteStore {
     async fn begin(&mut self) -> Result<(Position, Micros), StoreError> {
         self.follow_replaced_file()?;
-        self.execute("take the append lock", "BEGIN IMMEDIATE", ())?;
+        self.execute_in_turn("take the append lock", "BEGIN IMMEDIATE", ())?;
         let (position, recorded_at) =
             last(self.connection()?).map_err(|error| database("read the journal's head", error))?;
         Ok((position, clock().max(recorded_at)))
@@ -188,7 +218,7 @@ impl Store for SqliteStore {
         reads: u32,
     ) -> Result<(), StoreError> {
         let lasts_us = i64::try_from(lasts_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        self.execute(
+        self.execute_in_turn(
             "renew the lease",
             "INSERT INTO leases (replica, ends_at, confirmed, reads) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (replica) DO UPDATE SET ends_at = ?2, confirmed = ?3, reads = ?4",
@@ -198,12 +228,12 @@ impl Store for SqliteStore {
 
     async fn end_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
         let sql = "UPDATE leases SET ends_at = ?2 WHERE replica = ?1 AND ends_at > ?2";
-        self.execute("end the lease", sql, (replica.as_str(), clock().0))
+        self.execute_in_turn("end the lease", sql, (replica.as_str(), clock().0))
     }
 
     async fn forget_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
         let sql = "DELETE FROM leases WHERE replica = ?1 AND ends_at <= ?2";
-        self.execute("forget a lease", sql, (replica.as_str(), clock().0))
+        self.execute_in_turn("forget a lease", sql, (replica.as_str(), clock().0))
     }
 
     async fn add_purpose_keys(&mut self, keys: &[PurposeKeyRow]) -> Result<(), StoreError> {
