@@ -1,6 +1,7 @@
 //! The embedded default: one SQLite file, which several processes may share.
 
 mod read;
+mod repository;
 mod turn;
 mod write;
 

@@ -19,6 +19,7 @@ const READS_AT_ONCE_MAX: usize = 8;
 const IDLE_CONNECTIONS_MAX: usize = 4;
 
 /// See [`super::open`].
+#[derive(Clone)]
 pub struct SqliteReader {
     path: PathBuf,
     idle: Arc<Mutex<Vec<(Connection, FileId)>>>,
@@ -30,7 +31,7 @@ impl SqliteReader {
         Self { path, idle: Arc::default(), turns: Arc::new(Semaphore::new(READS_AT_ONCE_MAX)) }
     }
 
-    async fn with<T: Send + 'static>(
+    pub(super) async fn with<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

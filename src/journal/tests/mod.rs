@@ -8,6 +8,7 @@ mod folder;
 mod head_file;
 mod leases;
 mod note;
+mod repository;
 mod several;
 mod sqlite;
 
