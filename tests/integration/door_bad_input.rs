@@ -37,7 +37,7 @@ fn modern_call(agent: &Agent, body: impl Into<Vec<u8>>) -> Request {
 #[test]
 fn what_is_not_json_is_a_parse_error() {
     let (world, upstream, agent) = desk();
-    let bodies: [&[u8]; 7] = [
+    let bodies: [&[u8]; 8] = [
         b"",
         b"{",
         b"nonsense",
@@ -45,6 +45,7 @@ fn what_is_not_json_is_a_parse_error() {
         b"\xff\xfe",
         &CALL.as_bytes()[..CALL.len() - 2],
         b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"} trailing",
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/l\\ud800ist\"}",
     ];
     for body in bodies {
         let answer = Answer::of(&modern_call(&agent, body).send(world.address));
@@ -74,7 +75,6 @@ fn what_is_json_but_no_request_is_an_invalid_request() {
         spoil(r#""id":1"#, r#""id":null"#),
         spoil(r#""id":1"#, r#""id":true"#),
         spoil(r#""method":"tools/call""#, r#""method":7"#),
-        spoil(r#""method":"tools/call""#, r#""method":"tools/\ud800call""#),
         spoil(r#""method":"tools/call","#, ""),
         // The same key twice: two readers could see two different requests.
         spoil(r#""id":1"#, r#""id":1,"id":2"#),

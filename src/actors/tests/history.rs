@@ -246,7 +246,7 @@ pub(super) fn explain(history: &[Arc<Recorded>]) -> Vec<States> {
         let before = states.last().unwrap();
         assert_eq!(
             before.decide_again(recorded),
-            [recorded.event.clone()],
+            std::slice::from_ref(&recorded.event),
             "nothing explains the event at position {position} in {}",
             recorded.stream
         );
