@@ -214,7 +214,7 @@ impl Shown<'_> {
             call = self.curl(
                 "tools/call",
                 Some("notes_search"),
-                json!({"name": "notes_search", "arguments": {"query": "launch"}}),
+                json!({"name": "notes_search", "arguments": {"query": "release"}}),
             ),
             refused = self.curl(
                 "tools/call",
