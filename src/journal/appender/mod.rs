@@ -165,16 +165,21 @@ impl<S: Store> Appender<S> {
                 decision.failed(AppendError::Stopping);
             }
         }
+        // One that is still being written down is of an older head. What fails is logged there.
+        self.remembered().await;
         self.remember_head().await;
-        if let Some(remembering) = self.remembering.take() {
-            // What failed has been logged.
-            let _ = remembering.await;
-        }
+        self.remembered().await;
         if self.halted.is_some() {
             return;
         }
         if let Err(error) = self.store.end_lease(&self.config.replica).await {
             tracing::warn!(%error, "failed to give the lease back; it will end by itself");
+        }
+    }
+
+    async fn remembered(&mut self) {
+        if let Some(remembering) = self.remembering.take() {
+            let _ = remembering.await;
         }
     }
 
