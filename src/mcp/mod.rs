@@ -98,8 +98,7 @@ struct Knock {
 
 async fn post(request: HttpRequest, payload: web::Payload, proctor: web::Data<Proctor>) -> HttpResponse {
     match receive(&request, payload, &proctor).await {
-        Ok((caller, body)) => {
-            let accepts = Accepts::of(&request);
+        Ok((caller, accepts, body)) => {
             let link = Link::new(Arc::clone(&proctor.calls));
             let knock = Knock { proctor, request, caller, accepts, link: Rc::clone(&link) };
             link::respond(Box::pin(handle(knock, body)), link, accepts).await
@@ -113,13 +112,8 @@ async fn receive(
     request: &HttpRequest,
     payload: web::Payload,
     proctor: &Proctor,
-) -> Result<(Caller, Bytes), Fault> {
-    auth::check_addressing(request, proctor)?;
-    let server = auth::server_named(request).ok_or_else(no_such_server)?;
-    if proctor.is_stopping() {
-        return Err(Fault::unavailable("Proctor is shutting down: try again at another replica or soon"));
-    }
-    let caller = auth::caller(request, &server, proctor).await?;
+) -> Result<(Caller, Accepts, Bytes), Fault> {
+    let caller = let_in(request, proctor).await?;
     let json = |kind: &str| {
         kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/json"))
     };
@@ -137,7 +131,21 @@ async fn receive(
         Err(Fault::new(codes::INVALID_REQUEST, "the body did not arrive in time")
             .with_status(StatusCode::REQUEST_TIMEOUT))
     })?;
-    Ok((caller, body))
+    Ok((caller, accepts, body))
+}
+
+/// Finds out who knocks.
+async fn let_in(request: &HttpRequest, proctor: &Proctor) -> Result<Caller, Fault> {
+    auth::check_addressing(request, proctor)?;
+    let no_such_server = || {
+        Fault::new(codes::INVALID_REQUEST, "there is no virtual server of this name")
+            .with_status(StatusCode::NOT_FOUND)
+    };
+    let server = auth::server_named(request).ok_or_else(no_such_server)?;
+    if proctor.is_stopping() {
+        return Err(Fault::unavailable("Proctor is shutting down: try again at another replica or soon"));
+    }
+    auth::caller(request, &server, proctor).await
 }
 
 async fn read(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize) -> Result<Bytes, Fault> {
@@ -171,11 +179,6 @@ async fn read(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize
         chunk = payload.next().await;
     }
     Ok(body.freeze())
-}
-
-fn no_such_server() -> Fault {
-    Fault::new(codes::INVALID_REQUEST, "there is no virtual server of this name")
-        .with_status(StatusCode::NOT_FOUND)
 }
 
 /// Finds the era that a message is of, and has it answered.

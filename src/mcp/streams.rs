@@ -228,3 +228,22 @@ impl Subscription {
         self.waiting.extend(self.words.last.take());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_a_bounded_number_of_streams_and_gets_their_places_back() {
+        let streams = Streams::default();
+        let mut places: Vec<Place> =
+            (0..STREAMS_PER_SESSION_MAX).map(|_| streams.take(&"ses_1".into()).unwrap()).collect();
+        let refused = streams.take(&"ses_1".into()).map(drop).unwrap_err();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(streams.take(&"ses_2".into()).is_ok());
+        places.pop();
+        assert!(streams.take(&"ses_1".into()).is_ok());
+        places.clear();
+        assert!(streams.0.is_empty());
+    }
+}

@@ -40,6 +40,28 @@ fn a_list_is_private_and_always_in_the_same_order() {
 }
 
 #[test]
+fn a_long_list_comes_in_pages_and_a_cursor_is_good_for_its_own_list_alone() {
+    let (world, _upstream, agent) = desk(Options::default());
+    let named = |count: usize| {
+        let tool = |n| json!({ "connection": "fixture", "tool": "echo", "name": format!("echo_{n:03}") });
+        (0..count).map(tool).collect::<Vec<_>>()
+    };
+    world.revise("desk", named(250));
+    let list = |params: &str| agent.send(&agent.request("1", "tools/list", params));
+    let first = list("").result();
+    assert_eq!(first["tools"].as_array().unwrap().len(), 100);
+    let expected: Vec<String> = (0..250).map(|n| format!("echo_{n:03}")).collect();
+    assert_eq!(agent.tools(), expected);
+    let cursor = format!(r#""cursor":{}"#, first["nextCursor"]);
+    list(&cursor).result();
+    let other = Agent::modern(&world, &world.mint("desk", "ada"));
+    assert_eq!(other.send(&other.request("1", "tools/list", &cursor)).error_code(), -32602);
+    assert_eq!(list(r#""cursor":"invented""#).error_code(), -32602);
+    world.revise("desk", named(240));
+    assert_eq!(list(&cursor).error_code(), -32602, "the list has changed under the cursor");
+}
+
+#[test]
 fn arguments_and_results_come_through_byte_for_byte() {
     for eras in [Eras::Modern, Eras::Legacy] {
         for answers in [Answers::Json, Answers::Sse] {

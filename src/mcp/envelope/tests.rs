@@ -1,3 +1,5 @@
+//! Messages good and bad, and whatever becomes of one by accident.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -14,14 +14,14 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::{Fault, MCP_SESSION_ID, Reply, codes};
-use super::auth::{self, Caller};
+use super::auth::Caller;
 use super::client::client;
 use super::envelope::Request;
 use super::link::{Accepts, Done};
 use super::members::{is_integer_or_text, shown};
 use super::streams::{self, Words};
 use super::tool_call::{self, Speaker};
-use super::{Knock, modern, no_such_server, sse, tools_list};
+use super::{Knock, let_in, modern, sse, tools_list};
 use crate::proctor::Proctor;
 use crate::upstream::LEGACY_VERSIONS;
 use crate::vault::McpSession;
@@ -102,9 +102,7 @@ pub(super) async fn stream(
     request: &HttpRequest,
     proctor: web::Data<Proctor>,
 ) -> Result<HttpResponse, Fault> {
-    auth::check_addressing(request, &proctor)?;
-    let server = auth::server_named(request).ok_or_else(no_such_server)?;
-    let caller = auth::caller(request, &server, &proctor).await?;
+    let caller = let_in(request, &proctor).await?;
     agreed(request, &caller, &proctor)?;
     if !Accepts::of(request).stream {
         let message = "Accept must allow text/event-stream";

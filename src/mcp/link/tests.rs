@@ -1,3 +1,5 @@
+//! What a client sees of work that is quick, slow, talkative or abandoned.
+
 use std::rc::Rc;
 
 use actix_web::body::to_bytes;
