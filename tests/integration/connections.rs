@@ -191,6 +191,58 @@ fn a_retired_connection_serves_nobody_and_its_name_is_never_used_again() {
 }
 
 #[test]
+fn a_reconfigured_connection_is_used_as_it_is_now_and_keeps_the_secret_that_is_not_given_anew() {
+    let world = World::start();
+    let secret = || Some(("x-api-key".to_owned(), "s3cret".to_owned()));
+    let options = || Options { secret: secret(), ..Options::default() };
+    let (old, new) = (Upstream::start(options()), Upstream::start(options()));
+    let settings = |upstream: &Upstream, auth: Value| {
+        json!({
+            "transport": { "type": "http", "url": upstream.url() }, "auth": auth, "private_network": true,
+        })
+    };
+    let mut registration =
+        settings(&old, json!({ "type": "header", "name": "X-Api-Key", "value": "s3cret" }));
+    registration["name"] = json!("fixture");
+    world.post("/api/v1/connections", &registration).ok();
+    world.define("desk", "fixture", &["echo"]);
+    let agent = Agent::modern(&world, &world.mint("desk", "ada"));
+    agent.call("echo", "{}").result();
+    let without_value = json!({ "type": "header", "name": "X-Api-Key" });
+    world.put("/api/v1/connections/fixture", &settings(&new, without_value)).ok();
+    agent.call("echo", "{}").result();
+    assert_eq!((old.ledger().count("echo"), new.ledger().count("echo")), (1, 1));
+    let tried = world.post("/api/v1/connections/fixture/test", &json!({})).expect(200);
+    assert_eq!(tried["ok"], true);
+    drop(new);
+    let problem = world.post("/api/v1/connections/fixture/test", &json!({})).problem(502);
+    assert!(problem["detail"].as_str().unwrap().contains("fixture"), "{problem}");
+}
+
+#[test]
+fn a_body_that_is_no_good_json_is_a_problem_with_its_code() {
+    let world = World::start_with(&[("PROCTOR_BODY_BYTES_MAX", "20000")]);
+    let post = |body: &str| {
+        let request = world.request("POST", "/api/v1/connections", Some(&Value::Null)).body(body);
+        request.send(world.address)
+    };
+    let long = format!(r#"{{"name":"{}"}}"#, "a".repeat(20_000));
+    for (body, status, code) in [
+        ("{", 400, "malformed_json"),
+        (r#"{"name":"a","name":"b"}"#, 400, "duplicate_key"),
+        (r#"{"name":"a","surprise":1}"#, 422, "invalid_body"),
+        ("[]", 422, "invalid_body"),
+        (&long, 413, "body_too_large"),
+    ] {
+        assert_eq!(post(body).problem(status)["code"], code, "{body}");
+    }
+    let form = world.request("POST", "/api/v1/connections", Some(&json!({})));
+    form.header("Content-Type", "application/x-www-form-urlencoded").send(world.address).problem(415);
+    world.get("/api/v1/nothing/here").problem(404);
+    world.put("/api/v1/connections", &json!({})).problem(405);
+}
+
+#[test]
 fn a_registration_that_makes_no_sense_is_refused_with_its_reason() {
     let world = World::start();
     let good = json!({

@@ -126,14 +126,17 @@ fn a_kill_at_any_moment_loses_nothing_acknowledged_and_leaves_no_call_without_an
                 .collect();
             // Some calls are always on their way when the end comes.
             let _slow = Agent::modern(&world, &session).start_call("2", "slow", r#"{"milliseconds":60000}"#);
-            std::thread::sleep(std::time::Duration::from_millis(u64::from(37 + 41 * round)));
+            let before = upstream.ledger().count("echo");
+            upstream.ledger().wait_until("calls", |record| record.calls_of("echo").count() > before + 10);
+            // Not always at the same point of whatever is going on.
+            std::thread::sleep(std::time::Duration::from_millis(u64::from(7 + 11 * round)));
             world.revoke(&doomed);
             revoked.push(doomed);
             world.server.kill();
             stop.store(true, Ordering::Relaxed);
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
-        assert!(round == 0 || !texts.is_empty(), "nothing was answered before the kill");
+        assert!(!texts.is_empty(), "nothing was answered before the kill");
         answered.extend(texts);
         world.server = world.another();
     }

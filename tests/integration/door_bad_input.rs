@@ -37,7 +37,7 @@ fn modern_call(agent: &Agent, body: impl Into<Vec<u8>>) -> Request {
 #[test]
 fn what_is_not_json_is_a_parse_error() {
     let (world, upstream, agent) = desk();
-    let bodies: [&[u8]; 8] = [
+    let bodies: [&[u8]; 7] = [
         b"",
         b"{",
         b"nonsense",
@@ -45,7 +45,6 @@ fn what_is_not_json_is_a_parse_error() {
         b"\xff\xfe",
         &CALL.as_bytes()[..CALL.len() - 2],
         b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"} trailing",
-        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/l\\ud800ist\"}",
     ];
     for body in bodies {
         let answer = Answer::of(&modern_call(&agent, body).send(world.address));
@@ -83,6 +82,20 @@ fn what_is_json_but_no_request_is_an_invalid_request() {
     ] {
         let answer = Answer::of(&modern_call(&agent, body.clone()).send(world.address));
         assert_eq!((answer.status, answer.error_code()), (400, -32600), "{body}");
+    }
+    unharmed(&upstream, &agent);
+}
+
+#[test]
+fn half_a_surrogate_is_refused_wherever_it_stands() {
+    let (world, upstream, agent) = desk();
+    for (from, to) in [
+        (r#""method":"tools/call""#, r#""method":"tools/\ud800call""#),
+        (r#""name":"echo""#, r#""name":"echo\ud800""#),
+    ] {
+        let body = CALL.replace(from, to);
+        let answer = Answer::of(&modern_call(&agent, body.clone()).send(world.address));
+        assert!(answer.status == 400 || answer.json().get("error").is_some(), "{body}: {}", answer.text);
     }
     unharmed(&upstream, &agent);
 }

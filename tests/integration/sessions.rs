@@ -83,6 +83,25 @@ fn a_session_can_be_narrower_than_its_virtual_server() {
 }
 
 #[test]
+fn a_session_ends_with_its_last_call() {
+    let world = World::start();
+    let upstream = Upstream::start(Options::default());
+    world.desk(&upstream);
+    let mint = json!({ "virtual_server": "desk", "user": "ada", "limits": { "calls_max": 2 } });
+    let session = world.mint_with(&mint);
+    let agent = Agent::modern(&world, &session);
+    // At once, so that the limit has to be exact.
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| agent.call("echo", "{}"));
+        }
+    });
+    assert_eq!(upstream.ledger().calls().len(), 2);
+    let refused = world.trail(&format!("session={}&outcome=refused", session.id));
+    assert_eq!(refused[0]["reason"], "calls_max_reached");
+}
+
+#[test]
 fn sessions_are_listed_and_shown_with_user_and_labels() {
     let world = World::start();
     let upstream = Upstream::start(Options::default());
