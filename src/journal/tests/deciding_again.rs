@@ -82,7 +82,8 @@ async fn grounds_that_move_in_the_same_batch_have_moved() {
 async fn what_is_over_by_the_recorded_time_is_decided_again() {
     let folder = Folder::new();
     let journal = folder.open("rep_1").await;
-    let now = crate::actors::now();
+    // After that of every recorded event so far, and before that of the next one.
+    let now = journal.reader().now().await.unwrap();
     let again = |n: u64| Box::new(move |_: &[_], at: Micros| vec![proposal(n + u64::from(at >= now))]);
     let mut over = note("s", 0, 1);
     (over.valid_until, over.again) = (Some(now), again(10));

@@ -60,7 +60,7 @@ pub(crate) fn proposal(count: u64) -> Proposal {
     };
     let event = Event::Watch(event);
     Proposal {
-        event_id: crate::actors::new_id("evt").into(),
+        event_id: format!("evt_{}", uuid::Uuid::now_v7().simple()).into(),
         payload: event.payload().unwrap().into(),
         metadata: "{}".into(),
         sealed: None,
