@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures audited tool calls under load, beside nginx as a plain proxy of the same upstream.
 
-Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--keep]
+Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--no-build] [--keep]
 
 Builds the release binaries, starts everything on loopback with free ports and a data folder of its
 own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx-light).
@@ -27,7 +27,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
-SESSIONS = 16
+SESSIONS = 64
 ARGUMENT = "x" * 186  # {"text":"…"} is then 200 bytes long.
 
 NGINX = """
@@ -192,13 +192,15 @@ def main():
     options.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn (3)")
     options.add_argument("--connections", type=int, default=64)
     options.add_argument("--keep", action="store_true", help="keep the data folder and print where it is")
+    options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
     options = options.parse_args()
     for tool in ("wrk", "nginx"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: apt-get install wrk nginx-light")
-    subprocess.run(
-        ["cargo", "build", "--release", "-q", "-p", "proctor", "-p", "proctor-test-upstream"], cwd=ROOT, check=True
-    )
+    if not options.no_build:
+        subprocess.run(
+            ["cargo", "build", "--release", "-q", "-p", "proctor", "-p", "proctor-test-upstream"], cwd=ROOT, check=True
+        )
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
     folder = pathlib.Path(tempfile.mkdtemp(prefix="proctor-load-"))
     started = []
@@ -232,7 +234,7 @@ def main():
         api("POST", "/api/v1/virtual-servers", {"name": "load", "tools": [{"connection": "fast", "tool": "echo"}]})
         tokens = [
             api("POST", "/api/v1/sessions", {
-                "virtual_server": "load", "user": f"user-{n}", "limits": {"calls_max": 1_000_000_000},
+                "virtual_server": "load", "user": f"user-{n}", "limits": {"calls_max": 100_000},
             })["token"]
             for n in range(SESSIONS)
         ]

@@ -93,7 +93,9 @@ fn assert_none(what: &str, found: &[String]) {
 fn arrows_point_one_way() {
     let mut wrong = Vec::new();
     for (file, text) in files() {
-        let Some(room) = room(&file) else { continue };
+        // A room's tests may use whatever stands on it.
+        let tests = file.contains("/tests/") || file.ends_with("/tests.rs");
+        let Some(room) = room(&file).filter(|_| !tests) else { continue };
         let named = rooms_named(&text);
         if let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) {
             let known: BTreeSet<&str> = files_rooms();
