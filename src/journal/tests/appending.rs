@@ -8,7 +8,7 @@ use proctor_domain::Position;
 
 use super::note::count;
 use super::*;
-use crate::journal::{AppendError, Delivered, Listener, SideWrite, SubjectRow};
+use crate::journal::{AppendError, Delivered, HEAD_AGE_MS_MAX, Listener, SideWrite, SubjectRow};
 
 /// Keeps what it hears.
 #[derive(Default)]
@@ -188,9 +188,12 @@ async fn whoever_asks_to_confirm_is_answered_under_load() {
     let confirms = async {
         let mut last = Position(0);
         for _ in 0..200 {
+            let asked = std::time::Instant::now();
             let confirmed = journal.confirm().await.unwrap();
             assert!(confirmed >= last);
-            assert!(journal.head().is_fresh());
+            // Unless this machine was too busy to look in time.
+            let is_fresh = journal.head().is_fresh();
+            assert!(is_fresh || asked.elapsed().as_millis() >= u128::from(HEAD_AGE_MS_MAX));
             last = confirmed;
         }
     };
