@@ -102,6 +102,27 @@ fn a_session_ends_with_its_last_call() {
 }
 
 #[test]
+fn a_user_who_is_new_to_many_mints_at_once_is_one_user() {
+    let world = World::start_behind_url(&[]);
+    let upstream = Upstream::start(Options::default());
+    world.desk(&upstream);
+    let other = world.another();
+    for round in 0..5 {
+        let user = format!("user-{round}");
+        let mint = json!({ "virtual_server": "desk", "user": user });
+        std::thread::scope(|scope| {
+            for server in [&*world, &other, &world, &other, &world, &other] {
+                let mint = &mint;
+                scope.spawn(move || server.mint_with(mint));
+            }
+        });
+        let sessions = world.pages(&format!("/api/v1/sessions?user={user}"));
+        assert_eq!(sessions.len(), 6);
+        assert!(sessions.iter().all(|session| session["subject"] == sessions[0]["subject"]));
+    }
+}
+
+#[test]
 fn sessions_are_listed_and_shown_with_user_and_labels() {
     let world = World::start();
     let upstream = Upstream::start(Options::default());

@@ -81,10 +81,13 @@ impl<S: Store> Appender<S> {
             let Then::Without(at, mut rest, trouble) = self.append_batch(batch).await else { continue };
             let culprit = rest.remove(at);
             match trouble {
-                Trouble::Exists => {
+                Trouble::Exists if rest.is_empty() => {
                     let stream = culprit.stream().clone();
                     culprit.failed(AppendError::SideWriteExists { stream });
                 }
+                // The row may be that of another in the same transaction, which nobody can see yet:
+                // whoever is told that it exists must find it. So it is tried again after the others.
+                Trouble::Exists => waiting.insert(0, vec![culprit]),
                 // It may be this one's fault: it is tried again alone, after the others.
                 Trouble::Store(error) => {
                     failures += 1;

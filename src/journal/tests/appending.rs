@@ -150,7 +150,33 @@ async fn side_writes_stand_and_fall_with_their_event() {
     assert!(reader.subject("sub_3").await.unwrap().is_none());
     assert!(reader.subject("sub_4").await.unwrap().is_some());
     // How many were written in vain depends on how the batches fell.
-    assert!(script.inserts.load(Ordering::Relaxed) <= 7, "at most two were written in vain");
+    assert!(script.inserts.load(Ordering::Relaxed) <= 8, "at most three were written in vain");
+}
+
+#[tokio::test]
+async fn whoever_is_told_that_a_row_exists_finds_it() {
+    let folder = Folder::new();
+    let (journal, script) = folder.open_faulty("rep_1").await;
+    let (let_first_go, first_gate) = mpsc::channel();
+    let (let_go, gate) = mpsc::channel();
+    script.will([Fault::CommitHeld(first_gate)]);
+    let first = note("first", 0, 0).hand_in(&journal);
+    while !script.is_over() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    // In one batch, whose transaction is then held before it is durable.
+    script.will([Fault::CommitHeld(gate)]);
+    let ann = note("s1", 0, 1).with(subject("sub_1", b"ann")).hand_in(&journal);
+    let mut again = note("s2", 0, 2).with(subject("sub_2", b"ann")).hand_in(&journal);
+    let_first_go.send(()).unwrap();
+    first.await.unwrap().committed();
+    let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut again).await;
+    assert!(early.is_err(), "it was told before the row could be seen");
+    let_go.send(()).unwrap();
+    let error = again.await.unwrap().failed();
+    assert!(matches!(error, AppendError::SideWriteExists { .. }), "{error}");
+    assert_eq!(journal.reader().subject_by_index(b"ann").await.unwrap().unwrap().subject, "sub_1");
+    ann.await.unwrap().committed();
 }
 
 #[tokio::test]
