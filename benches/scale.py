@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what many sessions cost: memory of live entities, and starting on a long journal.
 
-Usage: benches/scale.py [--live N] [--sessions N]
+Usage: benches/scale.py [--live N] [--sessions N] [--no-build]
 
 Mints sessions over HTTP, makes one call with each of the first ones so that their entities live,
 reads the process's memory, waits until idle entities have stopped, mints the rest, and starts
@@ -85,10 +85,12 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--live", type=int, default=10_000, help="sessions whose entities live at once (10000)")
     options.add_argument("--sessions", type=int, default=100_000, help="sessions in the journal at the restart (100000)")
+    options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
     options = options.parse_args()
-    subprocess.run(
-        ["cargo", "build", "--release", "-q", "-p", "proctor", "-p", "proctor-test-upstream"], cwd=ROOT, check=True
-    )
+    if not options.no_build:
+        subprocess.run(
+            ["cargo", "build", "--release", "-q", "-p", "proctor", "-p", "proctor-test-upstream"], cwd=ROOT, check=True
+        )
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
     folder = pathlib.Path(tempfile.mkdtemp(prefix="proctor-scale-"))
     key, master = secrets.token_hex(24), base64.b64encode(secrets.token_bytes(32)).decode()
@@ -122,7 +124,7 @@ def main():
         upstream_port = free_port()
         start(target / "fast-upstream", upstream_port)
         wait_for_port(upstream_port)
-        server, port, took = serve(idle=60)
+        server, port, took = serve(idle=30)
         print(f"start on an empty folder: {took:.2f} s")
         api = Connection(port, key)
         api("POST", "/api/v1/connections", {
@@ -146,7 +148,7 @@ def main():
         in_parallel(options.live, mint_and_call)
         print(f"{options.live} sessions minted and used in {time.monotonic() - begun:.0f} s")
         print(f"memory with their entities alive: {resident_megabytes(server.pid):.0f} MB (before: {before:.0f} MB)")
-        time.sleep(130)  # Twice the idle time: whoever was used in the first half stops in the second.
+        time.sleep(75)  # Twice the idle time: whoever was used in the first half stops in the second.
         print(f"memory after they were idle: {resident_megabytes(server.pid):.0f} MB")
         in_parallel(max(options.sessions - options.live, 0), mint)
         server.send_signal(signal.SIGTERM)

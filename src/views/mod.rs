@@ -45,7 +45,7 @@ use read::Pool;
 /// How long a list waits for the views to reach the journal's head.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Batches handed over and not yet taken in. What does not fit is read from the journal.
-const FEED_BATCHES_MAX: usize = 64;
+const FEED_BATCHES_MAX: usize = 512;
 
 /// How the views are doing.
 #[derive(Clone, Debug, PartialEq, Eq)]

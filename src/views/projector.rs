@@ -18,9 +18,9 @@ use super::write::Writer;
 use super::{Health, Shared};
 
 /// Events that are written without waiting for more.
-const BATCH_EVENTS: usize = 1_000;
+const BATCH_EVENTS: usize = 4_096;
 /// How long the first event of a batch waits for others.
-const BATCH_WAIT: Duration = Duration::from_millis(50);
+const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// Events read from the journal, and written, at a time.
 const READ_EVENTS: usize = 4_096;
 /// How long the views stand still after a failure before they try again.

@@ -30,8 +30,11 @@ const BUSY_PAUSE: Duration = Duration::from_millis(1);
 const BUSY_PAUSES_SHORT: i32 = 50;
 /// How long they are.
 const BUSY_PAUSE_SHORT: Duration = Duration::from_micros(100);
-/// Pages in the write-ahead log before it is folded into the file: about 16 MB.
-const WAL_PAGES: u32 = 4_000;
+/// Pages in the write-ahead log before it is folded into the file: about 64 MB. The longer it is,
+/// the more of the pages that are written again and again are copied only once.
+const WAL_PAGES: u32 = 16_000;
+/// Memory for pages of the writing connection: the newest leaf of every stream in use should fit.
+const CACHE_KIB: u32 = 16_384;
 /// One text per version of the schema, never changed once released.
 const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_journal.sql")];
 
@@ -101,6 +104,7 @@ fn connect(path: &Path, create: OpenFlags) -> Result<(Connection, FileId), Store
     connection
         .execute_batch(&format!(
             "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES};
+             PRAGMA cache_size = -{CACHE_KIB};
              PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
         ))
         .map_err(failed)?;
