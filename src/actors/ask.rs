@@ -21,11 +21,13 @@ pub struct Sealed {
 
 impl Sealed {
     pub(super) fn metadata(&self) -> Box<str> {
-        let mut text = String::with_capacity(80);
-        text.push_str("{\"sealed\":\"");
-        text.push_str(&hex::encode(Sha256::digest(&self.bytes)));
-        text.push_str("\"}");
-        text.into()
+        const BEFORE: &str = "{\"sealed\":\"";
+        const AFTER: &str = "\"}";
+        let mut digest = [0; 64];
+        hex::encode_to_slice(Sha256::digest(&self.bytes), &mut digest)
+            .expect("a SHA-256 has 32 bytes, each of two digits");
+        let digest = std::str::from_utf8(&digest).expect("hexadecimal digits are ASCII");
+        [BEFORE, digest, AFTER].concat().into()
     }
 }
 

