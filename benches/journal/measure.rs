@@ -43,10 +43,6 @@ impl Stopwatch {
         Self { began: Instant::now(), used: processor_time() }
     }
 
-    pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
-    }
-
     /// Events a second, and processor time per event.
     pub fn per_event(&self, events: usize) -> String {
         let seconds = self.began.elapsed().as_secs_f64();
