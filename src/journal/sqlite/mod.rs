@@ -34,7 +34,7 @@ const BUSY_PAUSE_SHORT: Duration = Duration::from_micros(100);
 /// the more of the pages that are written again and again are copied only once.
 const WAL_PAGES: u32 = 16_000;
 /// Memory for pages of the writing connection: the newest leaf of every stream in use should fit.
-const CACHE_KIB: u32 = 16_384;
+const CACHE_KIB: u32 = 4_096;
 /// One text per version of the schema, never changed once released.
 const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_journal.sql")];
 
