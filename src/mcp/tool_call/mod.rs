@@ -82,12 +82,14 @@ pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<
     let came_back = travel.send(&admitted, &sent, begun).await;
     let ending = Ending::of(came_back, &flight, sent.capture(), &proctor.vault);
     let recorded = outcome::record(knock, &asked, &ending, begun.elapsed()).await;
-    drop(flight);
     match recorded {
-        Ok(()) => ending.reply(knock, request.id, &speaker, &asked.call, &sent.server).await,
+        Ok(()) => {
+            drop(flight);
+            ending.reply(knock, request.id, &speaker, &asked.call, &sent.server).await
+        }
         Err(error) => {
             tracing::error!(call = %asked.call, %error, "failed to record the outcome of a call");
-            outcome::record_later(knock, &asked, ending, begun.elapsed());
+            outcome::record_later(knock, &asked, ending, begun.elapsed(), flight);
             let message =
                 "the call was made, but what became of it could not be recorded: its outcome is unknown";
             Err(Fault::new(codes::INTERNAL, message).with_code("outcome_unknown", Some(asked.call.as_str())))

@@ -234,11 +234,13 @@ async fn write(knock: &Knock, command: SessionCommand, sealed: Sealed) -> Result
 
 /// Goes on trying to write down an outcome that could not be written at once. The agent has been
 /// told that it is unknown; the record may still learn it.
-pub(super) fn record_later(knock: &Knock, asked: &Asked<'_>, ending: Ending, took: Duration) {
+/// As long as it tries, the call stays in flight, so that no sweeper records another outcome.
+pub(super) fn record_later(knock: &Knock, asked: &Asked<'_>, ending: Ending, took: Duration, flight: Flight) {
     let command = command(&asked.call, &ending, took);
     let sealed = sealed(asked.key, &ending.payload);
     let (proctor, session) = (knock.proctor.clone(), knock.caller.session_id.clone());
     rt::spawn(async move {
+        let _flight = flight;
         for attempt in 0..AGAIN_MAX {
             tokio::time::sleep(AGAIN_AFTER * 2_u32.pow(attempt)).await;
             let answer = proctor.directory.ask::<Session, _>(session.as_str(), || {
