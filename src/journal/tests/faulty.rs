@@ -57,6 +57,13 @@ impl Script {
         self.faults.lock().unwrap().is_empty()
     }
 
+    /// Waits until no more than this many faults are still to come.
+    pub(crate) async fn comes_down_to(&self, faults: usize) {
+        while self.faults.lock().unwrap().len() > faults {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn take(&self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
         let at = faults.iter().position(wanted)?;
