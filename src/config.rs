@@ -35,6 +35,7 @@ const CALL_DEADLINE_MS_DEFAULT: u64 = 60_000;
 const CALL_DEADLINE_MS_MAX: u64 = 600_000;
 const SHUTDOWN_GRACE_MS_DEFAULT: u64 = 10_000;
 const SHUTDOWN_GRACE_MS_MAX: u64 = 600_000;
+const WEB_THREADS_MAX: u64 = 256;
 const BODY_BYTES_MAX_DEFAULT: u64 = 4 * 1024 * 1024;
 const RESULT_BYTES_MAX_DEFAULT: u64 = 16 * 1024 * 1024;
 const BYTES_MAX_LEAST: u64 = 1024;
@@ -66,6 +67,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `PROCTOR_LEASE_SECONDS`: how long a replica counts as alive without renewing.
     pub lease: Duration,
+    /// `PROCTOR_WEB_THREADS`: how many threads serve requests.
+    pub web_threads: usize,
     /// `PROCTOR_ENTITY_IDLE_SECONDS`: after how long an unused entity stops.
     pub entity_idle: Duration,
     /// `PROCTOR_CALL_DEADLINE_MS`: how long a tool call may take.
@@ -155,6 +158,8 @@ impl Config {
             LEASE_SECONDS_DEFAULT,
             LEASE_SECONDS_MIN..=LEASE_SECONDS_MAX,
         ));
+        let web_threads = reader.number("PROCTOR_WEB_THREADS", web_threads_default(), 1..=WEB_THREADS_MAX);
+        let web_threads = usize::try_from(web_threads).expect("the range ends at a small number");
         let entity_idle = Duration::from_secs(reader.number(
             "PROCTOR_ENTITY_IDLE_SECONDS",
             ENTITY_IDLE_SECONDS_DEFAULT,
@@ -206,6 +211,7 @@ impl Config {
                 admin_key,
                 store,
                 lease,
+                web_threads,
                 entity_idle,
                 call_deadline,
                 shutdown_grace,
@@ -223,6 +229,13 @@ impl Config {
     pub fn public_url_at(&self, bound: SocketAddr) -> PublicUrl {
         self.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(bound))
     }
+}
+
+/// A core is left to the threads that write the journal and the views: with as many web threads as
+/// cores, each call crosses between threads more often than it has to.
+fn web_threads_default() -> u64 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u64::try_from(cores).unwrap_or(1).saturating_sub(1).clamp(1, WEB_THREADS_MAX)
 }
 
 fn listen<F: Fn(&str) -> Option<OsString>>(reader: &mut Reader<F>, flags: &Flags) -> Option<SocketAddr> {

@@ -118,7 +118,7 @@ impl Manifests {
                 connections.insert(tool.connection.clone(), self.connection(&tool.connection).await?);
             }
         }
-        let manifest = self.compute(&server, &connections).await?;
+        let manifest = Box::pin(self.compute(&server, &connections)).await?;
         let tools = manifest.tools.iter().map(|tool| (tool.name.clone(), Arc::clone(tool))).collect();
         let shown = Arc::new(Shown { server, connections, manifest, tools });
         self.shown.insert(name.clone(), Arc::clone(&shown));

@@ -263,6 +263,7 @@ fn open_doors(
     .h1_allow_half_closed(false)
     .client_request_timeout(REQUEST_HEAD_WAIT)
     .keep_alive(KEEP_ALIVE)
+    .workers(proctor.config.web_threads)
     .disable_signals()
     .shutdown_timeout(WEB_STOP_SECONDS)
     .run();

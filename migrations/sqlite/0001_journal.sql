@@ -1,4 +1,4 @@
--- The journal. `position` is SQLite's rowid, so that appending touches the end of one tree and one index.
+-- The journal. `position` is SQLite's rowid, so that appending touches the end of one tree alone.
 CREATE TABLE events (
     position       INTEGER PRIMARY KEY,
     aggregate_type TEXT    NOT NULL,
@@ -10,8 +10,18 @@ CREATE TABLE events (
     metadata       TEXT    NOT NULL,
     event_id       TEXT    NOT NULL,
     recorded_at    INTEGER NOT NULL,
-    UNIQUE (aggregate_type, aggregate_id, sequence)
+    -- The position of the event before it in its stream, 0 for the first.
+    previous       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- Where each stream ends. Nothing but a way to find its events, and could be computed from them.
+CREATE TABLE streams (
+    aggregate_type TEXT    NOT NULL,
+    aggregate_id   TEXT    NOT NULL,
+    sequence       INTEGER NOT NULL CHECK (sequence > 0),
+    position       INTEGER NOT NULL,
+    PRIMARY KEY (aggregate_type, aggregate_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;

@@ -162,7 +162,8 @@ impl Directory {
                 return Ok(Arc::clone(state));
             }
         }
-        let waited = tokio::time::timeout(STATE_WAIT, self.wait_for_state(id, version)).await;
+        // Apart: it is rare, and would make the future of every call larger.
+        let waited = tokio::time::timeout(STATE_WAIT, Box::pin(self.wait_for_state(id, version))).await;
         waited.ok().flatten().ok_or_else(|| AskError::Unavailable(StreamId::of::<A>(id)))
     }
 

@@ -51,6 +51,7 @@ Settings (environment):
   PROCTOR_CALL_DEADLINE_MS      longest tool call (60000)
   PROCTOR_SHUTDOWN_GRACE_MS     how long calls may go on when the server stops (10000)
   PROCTOR_LEASE_SECONDS         how long a silent replica counts as alive (30)
+  PROCTOR_WEB_THREADS           threads that serve requests (one less than cores)
   PROCTOR_ENTITY_IDLE_SECONDS   when an unused entity leaves memory (300)
   PROCTOR_BODY_BYTES_MAX        longest request (4 MiB)
   PROCTOR_RESULT_BYTES_MAX      longest tool result (16 MiB)

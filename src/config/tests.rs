@@ -68,6 +68,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         ("PROCTOR_ADMIN_KEY", "short"),
         ("DATABASE_URL", "mysql://u:hunter2@h/d"),
         ("PROCTOR_LEASE_SECONDS", "1"),
+        ("PROCTOR_WEB_THREADS", "0"),
         ("PROCTOR_ENTITY_IDLE_SECONDS", "-3"),
         ("PROCTOR_CALL_DEADLINE_MS", "600001"),
         ("PROCTOR_SHUTDOWN_GRACE_MS", "soon"),
@@ -80,7 +81,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     ]);
     let mut settings: Vec<_> = wrong.iter().map(|(setting, _)| *setting).collect();
     settings.dedup();
-    assert_eq!(settings.len(), 15, "{wrong:#?}");
+    assert_eq!(settings.len(), 16, "{wrong:#?}");
     for (setting, wrong) in &wrong {
         assert!(wrong.contains(": "), "{setting} does not say what to do: {wrong}");
     }

@@ -19,4 +19,4 @@ pub use append::{AppendError, Decision, Proposal, SideWrite, Stale};
 pub use delivery::{Delivered, Listener};
 pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};
-pub use store::{Lease, Reader, Row, Store, StoreError, SubjectRow};
+pub use store::{Lease, Reader, Row, Store, StoreError, SubjectRow, Tip};

@@ -36,6 +36,15 @@ pub enum StoreError {
     },
 }
 
+/// The end of a stream: its last event. All zero when it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tip {
+    /// That event's place in the stream.
+    pub sequence: u64,
+    /// Its place in the journal.
+    pub position: Position,
+}
+
 /// One event as it is written.
 pub struct Row<'a> {
     /// Its place in the journal.
@@ -46,6 +55,8 @@ pub struct Row<'a> {
     pub stream: &'a StreamId,
     /// Its place in the stream.
     pub sequence: u64,
+    /// The position of the event before it in its stream, 0 for the first.
+    pub previous: Position,
     /// Its identifier.
     pub event_id: &'a str,
     /// Its type.
@@ -102,8 +113,8 @@ pub trait Store: Send + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
 
-    /// The sequence of a stream's last event, 0 when it has none.
-    fn sequence(&mut self, stream: &StreamId) -> impl Future<Output = Result<u64, StoreError>>;
+    /// Where a stream ends.
+    fn tip(&mut self, stream: &StreamId) -> impl Future<Output = Result<Tip, StoreError>>;
 
     /// A stream's events after a sequence.
     fn stream(
@@ -112,7 +123,7 @@ pub trait Store: Send + 'static {
         after: u64,
     ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
 
-    /// Writes one event.
+    /// Writes one event, unless its stream does not end at [`Row::previous`].
     fn insert(&mut self, row: &Row<'_>) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Writes a row outside the journal.

@@ -65,7 +65,7 @@ impl Way {
     ) -> Result<Answer, Failure> {
         match self {
             Self::Http(upstream) => upstream.call(era, call, &pass, notifications).await,
-            Self::Stdio(upstream) => upstream.call(era, call, pass, notifications).await,
+            Self::Stdio(upstream) => Box::pin(upstream.call(era, call, pass, notifications)).await,
         }
     }
 

@@ -327,7 +327,7 @@ fn expiry_is_judged_by_the_recorded_time() {
         let file = rusqlite::Connection::open(folder.journal_file()).unwrap();
         file.execute_batch(&format!(
             "INSERT INTO events SELECT position + 1, 'watch', 'later', 1, 'ReplicaStarted', '1',
-             '{{\"ReplicaStarted\":{{\"by\":{{\"replica\":\"r\"}},\"program\":\"1\"}}}}', '{{}}', 'evt_later', {after}
+             '{{\"ReplicaStarted\":{{\"by\":{{\"replica\":\"r\"}},\"program\":\"1\"}}}}', '{{}}', 'evt_later', {after}, 0
              FROM events ORDER BY position DESC LIMIT 1"
         ))
         .unwrap();

@@ -18,7 +18,7 @@ use super::delivery::{Delivered, Listener};
 use super::handle::{Job, JournalConfig};
 use super::head::Head;
 use super::head_file::HeadFile;
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, Tip};
 
 /// Most appends in one transaction.
 pub const BATCH_APPENDS_MAX: usize = 512;
@@ -26,8 +26,8 @@ pub const BATCH_APPENDS_MAX: usize = 512;
 const POLL_MS: u64 = 250;
 /// Events read at once while catching up.
 const CATCH_UP_EVENTS: usize = 1_000;
-/// Streams whose sequence is remembered; all are forgotten together when there are more.
-const SEQUENCES_REMEMBERED_MAX: usize = 200_000;
+/// Streams whose tip is remembered; all are forgotten together when there are more.
+const TIPS_REMEMBERED_MAX: usize = 200_000;
 /// The newest form of events that this program reads, as its lease says.
 const READS_FORMS: u32 = 1;
 /// How often a lease is renewed at most, only to say what this process has seen.
@@ -41,7 +41,7 @@ pub(super) struct Appender<S> {
     head: Arc<Head>,
     /// The last event that was delivered here.
     position: Position,
-    sequences: HashMap<StreamId, u64>,
+    tips: HashMap<StreamId, Tip>,
     listeners: Vec<Arc<dyn Listener>>,
     config: JournalConfig,
     lease_renewed_ms: u64,
@@ -61,7 +61,7 @@ impl<S: Store> Appender<S> {
             store,
             position: head.position(),
             head,
-            sequences: HashMap::new(),
+            tips: HashMap::new(),
             listeners: Vec::new(),
             config,
             lease_renewed_ms: 0,
@@ -269,7 +269,8 @@ impl<S: Store> Appender<S> {
                 return Err(self.halt(format!("events are missing after position {}", self.position)));
             }
             for event in &events {
-                self.note_sequence(&event.stream, event.sequence);
+                let tip = Tip { sequence: event.sequence, position: event.place.position };
+                self.note_tip(&event.stream, tip);
             }
             self.deliver(&events.into_iter().map(Delivered::new).collect::<Vec<_>>(), true);
             foreign = true;
@@ -291,24 +292,24 @@ impl<S: Store> Appender<S> {
         self.newest = Some(Arc::clone(last.recorded()));
     }
 
-    async fn sequence(&mut self, stream: &StreamId) -> Result<u64, StoreError> {
-        if let Some(sequence) = self.sequences.get(stream) {
-            return Ok(*sequence);
+    async fn tip(&mut self, stream: &StreamId) -> Result<Tip, StoreError> {
+        if let Some(tip) = self.tips.get(stream) {
+            return Ok(*tip);
         }
-        let sequence = self.store.sequence(stream).await?;
-        self.note_sequence(stream, sequence);
-        Ok(sequence)
+        let tip = self.store.tip(stream).await?;
+        self.note_tip(stream, tip);
+        Ok(tip)
     }
 
-    fn note_sequence(&mut self, stream: &StreamId, sequence: u64) {
-        if let Some(known) = self.sequences.get_mut(stream) {
-            *known = sequence;
+    fn note_tip(&mut self, stream: &StreamId, tip: Tip) {
+        if let Some(known) = self.tips.get_mut(stream) {
+            *known = tip;
             return;
         }
-        if self.sequences.len() >= SEQUENCES_REMEMBERED_MAX {
-            self.sequences.clear();
+        if self.tips.len() >= TIPS_REMEMBERED_MAX {
+            self.tips.clear();
         }
-        self.sequences.insert(stream.clone(), sequence);
+        self.tips.insert(stream.clone(), tip);
     }
 
     fn refuse_when_halted(&self) -> Result<(), AppendError> {
@@ -327,7 +328,7 @@ impl<S: Store> Appender<S> {
     /// A store that failed is opened anew, so that the next append finds it working again.
     async fn unavailable(&mut self, error: StoreError) -> AppendError {
         tracing::error!(%error, "the journal cannot be used now");
-        self.sequences.clear();
+        self.tips.clear();
         if let Err(error) = self.store.reopen().await {
             tracing::error!(%error, "failed to open the journal again; it is tried with the next append");
         }

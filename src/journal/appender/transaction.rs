@@ -12,7 +12,7 @@ use proctor_domain::{Micros, Place, Position, Recorded, StreamId};
 use super::Appender;
 use crate::journal::append::{AppendError, Decision, Proposal, Stale};
 use crate::journal::delivery::Delivered;
-use crate::journal::store::{Row, Store, StoreError};
+use crate::journal::store::{Row, Store, StoreError, Tip};
 
 /// Events of other processes that are read while everybody waits for the lock. More are read
 /// without it first.
@@ -126,7 +126,7 @@ impl<S: Store> Appender<S> {
                 Ok(plan) => planned.push(plan),
                 Err(trouble) => {
                     self.store.rollback().await;
-                    self.sequences.clear();
+                    self.tips.clear();
                     return Then::Without(at, batch, trouble);
                 }
             }
@@ -204,7 +204,7 @@ impl<S: Store> Appender<S> {
     ) -> Result<Planned, Trouble> {
         let mut moved = Vec::new();
         for (stream, seen) in decision.grounds() {
-            let sequence = self.sequence(stream).await?;
+            let Tip { sequence, .. } = self.tip(stream).await?;
             if sequence != *seen {
                 moved.push((stream.clone(), sequence));
             }
@@ -213,7 +213,8 @@ impl<S: Store> Appender<S> {
             return Ok(Planned::Stale(Stale(moved)));
         }
         let stream = decision.stream().clone();
-        let head = self.sequence(&stream).await?;
+        let mut tip = self.tip(&stream).await?;
+        let head = tip.sequence;
         let version = decision.version();
         if head < version {
             return Err(Trouble::Damaged(format!(
@@ -227,15 +228,15 @@ impl<S: Store> Appender<S> {
             decision.decide_again(&[], now);
         }
         let first = placed.len();
-        let mut sequence = head;
         for proposal in decision.proposals().iter() {
-            sequence += 1;
             let position = Position(self.position.0 + placed.len() as u64 + 1);
+            let sequence = tip.sequence + 1;
             let row = Row {
                 position,
                 recorded_at: now,
                 stream: &stream,
                 sequence,
+                previous: tip.position,
                 event_id: &proposal.event_id,
                 event_type: proposal.event.type_name(),
                 event_version: proposal.event.version_name(),
@@ -253,8 +254,9 @@ impl<S: Store> Appender<S> {
                 })?;
             }
             placed.push(Placed { place: Place { position, recorded_at: now }, sequence });
+            tip = Tip { sequence, position };
         }
-        self.note_sequence(&stream, sequence);
+        self.note_tip(&stream, tip);
         Ok(Planned::Written(first..placed.len()))
     }
 
@@ -283,7 +285,7 @@ impl<S: Store> Appender<S> {
     /// After a commit whose answer was an error: whether it took place all the same. What is found
     /// in the database under the lock is believed, nothing else.
     async fn fate(&mut self, batch: &mut Appends, planned: &[Planned]) -> Fate {
-        self.sequences.clear();
+        self.tips.clear();
         let written = batch.iter_mut().zip(planned).find_map(|(decision, plan)| match plan {
             Planned::Written(range) if !range.is_empty() => decision.proposals().first(),
             Planned::Written(_) | Planned::Stale(_) => None,

@@ -1,5 +1,7 @@
 //! The embedded default: one SQLite file, which several processes may share.
 
+mod chain;
+mod fold;
 mod read;
 mod repository;
 mod turn;
@@ -30,9 +32,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(1);
 const BUSY_PAUSES_SHORT: i32 = 50;
 /// How long they are.
 const BUSY_PAUSE_SHORT: Duration = Duration::from_micros(100);
-/// Pages in the write-ahead log before it is folded into the file: about 64 MB. The longer it is,
-/// the more of the pages that are written again and again are copied only once.
-const WAL_PAGES: u32 = 16_000;
+/// Pages in the write-ahead log from which on a commit folds it itself: see [`fold`], which should
+/// have done so long before.
+const WAL_PAGES_MAX: u32 = 128_000;
 /// Memory for pages of the writing connection: the newest leaf of every stream in use should fit.
 const CACHE_KIB: u32 = 4_096;
 /// One text per version of the schema, never changed once released.
@@ -103,7 +105,7 @@ fn connect(path: &Path, create: OpenFlags) -> Result<(Connection, FileId), Store
     }
     connection
         .execute_batch(&format!(
-            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES};
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX};
              PRAGMA cache_size = -{CACHE_KIB};
              PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
         ))
@@ -184,11 +186,9 @@ fn read_stream(
     stream: &StreamId,
     after: u64,
 ) -> Result<Vec<Arc<Recorded>>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence > ?3
-         ORDER BY sequence"
-    );
-    collect(connection, "read a stream", &sql, (stream.kind, &*stream.id, after.cast_signed()))
+    chain::walk(connection, stream.kind, &stream.id, after, |row| {
+        Ok(Arc::new(recorded(row, "read a stream")?))
+    })
 }
 
 fn collect(

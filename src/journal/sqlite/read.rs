@@ -113,7 +113,7 @@ impl Reader for SqliteReader {
     }
 
     async fn stream_ids(&self, kind: &'static str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT aggregate_id FROM events WHERE aggregate_type = ?1 AND sequence = 1 ORDER BY 1";
+        let sql = "SELECT aggregate_id FROM streams WHERE aggregate_type = ?1 ORDER BY 1";
         self.all("list the streams", sql, (kind,), |row| row.get(0)).await
     }
 

@@ -10,18 +10,15 @@ use cqrs_es::persist::{
 use rusqlite::Row;
 use serde_json::Value;
 
-use super::{SqliteReader, database};
+use super::{SqliteReader, chain, database};
 use crate::journal::store::StoreError;
 
 /// Events read at once while replaying.
-const PAGE_EVENTS: usize = 1_000;
+const PAGE_EVENTS: u32 = 1_000;
 
-const STREAM: &str = "SELECT aggregate_id, sequence, aggregate_type, event_type, event_version, payload, \
-                      metadata, position FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2 \
-                      AND sequence > ?3 ORDER BY sequence LIMIT ?4";
-const ALL: &str = "SELECT aggregate_id, sequence, aggregate_type, event_type, event_version, payload, \
-                   metadata, position FROM events WHERE aggregate_type = ?1 AND ?2 = '' AND position > ?3 \
-                   ORDER BY position LIMIT ?4";
+const PAGE: &str = "SELECT aggregate_id, sequence, aggregate_type, event_type, event_version, payload, \
+                    metadata, position FROM events WHERE aggregate_type = ?1 AND position > ?2 \
+                    ORDER BY position LIMIT ?3";
 
 /// Somebody wants to write past the appender.
 #[derive(Debug, thiserror::Error)]
@@ -30,50 +27,60 @@ const ALL: &str = "SELECT aggregate_id, sequence, aggregate_type, event_type, ev
 )]
 struct WritesThroughTheJournal;
 
-/// An event with the place that the next page starts after.
-type Paged = (SerializedEvent, i64);
-
 impl SqliteReader {
-    async fn page(
+    async fn chain(
         &self,
-        sql: &'static str,
         kind: &'static str,
         id: &str,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<Paged>, PersistenceError> {
+        after: u64,
+    ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         let id = id.to_owned();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let by_position = sql == ALL;
-        let rows = self.with(move |connection| {
-            let failed = |error| database("read a stream", error);
-            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-            let rows = statement.query_map((kind, id, after, limit), |row| stored(row, by_position));
-            rows.map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)
+        let read = self.with(move |connection| {
+            chain::walk(connection, kind, &id, after, |row| {
+                stored(row).map_err(|error| database("read a stream", error))
+            })
         });
-        let rows: Result<Vec<Stored>, StoreError> = rows.await;
-        let rows = rows.map_err(|error| PersistenceError::ConnectionError(Box::new(error)))?;
-        rows.into_iter().map(Stored::parse).collect()
+        parsed(read.await)
     }
 
-    async fn replay(self, sql: &'static str, kind: &'static str, id: String, mut feed: ReplayFeed) {
-        let mut after = 0;
-        loop {
-            let page = match self.page(sql, kind, &id, after, PAGE_EVENTS).await {
-                Ok(page) => page,
-                Err(error) => {
-                    // Whoever replays may have gone.
-                    let _ = feed.push(Err(error)).await;
-                    return;
-                }
-            };
-            let Some((_, last)) = page.last() else { return };
-            after = *last;
-            for (event, _) in page {
+    /// Events of one kind after a position, and the position of the last of them.
+    async fn page(
+        &self,
+        kind: &'static str,
+        after: i64,
+    ) -> Result<Option<(Vec<SerializedEvent>, i64)>, PersistenceError> {
+        let read = self.with(move |connection| {
+            let failed = |error| database("read all streams of a kind", error);
+            let mut statement = connection.prepare_cached(PAGE).map_err(failed)?;
+            let rows = statement.query_map((kind, after, PAGE_EVENTS), stored);
+            rows.map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)
+        });
+        let stored = read.await;
+        let last = stored.as_ref().ok().and_then(|rows| rows.last()).map(|row| row.position);
+        let events = parsed(stored)?;
+        Ok(last.map(|last| (events, last)))
+    }
+}
+
+fn parsed(rows: Result<Vec<Stored>, StoreError>) -> Result<Vec<SerializedEvent>, PersistenceError> {
+    let rows = rows.map_err(|error| PersistenceError::ConnectionError(Box::new(error)))?;
+    rows.into_iter().map(Stored::parse).collect()
+}
+
+/// Hands over what was read; whoever replays may have gone.
+async fn push(feed: &mut ReplayFeed, events: Result<Vec<SerializedEvent>, PersistenceError>) -> bool {
+    match events {
+        Ok(events) => {
+            for event in events {
                 if feed.push(Ok(event)).await.is_err() {
-                    return;
+                    return false;
                 }
             }
+            true
+        }
+        Err(error) => {
+            let _ = feed.push(Err(error)).await;
+            false
         }
     }
 }
@@ -83,32 +90,32 @@ struct Stored {
     event: SerializedEvent,
     payload: String,
     metadata: String,
-    place: i64,
+    position: i64,
 }
 
 impl Stored {
-    fn parse(self) -> Result<Paged, PersistenceError> {
+    fn parse(self) -> Result<SerializedEvent, PersistenceError> {
         let payload = serde_json::from_str(&self.payload)?;
         let metadata = serde_json::from_str(&self.metadata)?;
-        Ok((SerializedEvent { payload, metadata, ..self.event }, self.place))
+        Ok(SerializedEvent { payload, metadata, ..self.event })
     }
 }
 
-fn stored(row: &Row<'_>, by_position: bool) -> rusqlite::Result<Stored> {
-    let sequence: i64 = row.get(1)?;
+fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let sequence: i64 = row.get("sequence")?;
     Ok(Stored {
         event: SerializedEvent {
-            aggregate_id: row.get(0)?,
+            aggregate_id: row.get("aggregate_id")?,
             sequence: usize::try_from(sequence).unwrap_or(usize::MAX),
-            aggregate_type: row.get(2)?,
-            event_type: row.get(3)?,
-            event_version: row.get(4)?,
+            aggregate_type: row.get("aggregate_type")?,
+            event_type: row.get("event_type")?,
+            event_version: row.get("event_version")?,
             payload: Value::Null,
             metadata: Value::Null,
         },
-        payload: row.get(5)?,
-        metadata: row.get(6)?,
-        place: if by_position { row.get(7)? } else { sequence },
+        payload: row.get("payload")?,
+        metadata: row.get("metadata")?,
+        position: row.get("position")?,
     })
 }
 
@@ -122,9 +129,7 @@ impl PersistedEventRepository for SqliteReader {
         id: &str,
         last_sequence: usize,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        let after = i64::try_from(last_sequence).unwrap_or(i64::MAX);
-        let page = self.page(STREAM, A::TYPE, id, after, usize::MAX).await?;
-        Ok(page.into_iter().map(|(event, _)| event).collect())
+        self.chain(A::TYPE, id, u64::try_from(last_sequence).unwrap_or(u64::MAX)).await
     }
 
     async fn get_snapshot<A: Aggregate>(
@@ -144,14 +149,33 @@ impl PersistedEventRepository for SqliteReader {
     }
 
     async fn stream_events<A: Aggregate>(&self, id: &str) -> Result<ReplayStream, PersistenceError> {
-        let (feed, stream) = ReplayStream::new(PAGE_EVENTS);
-        tokio::spawn(self.clone().replay(STREAM, A::TYPE, id.to_owned(), feed));
+        let (mut feed, stream) = ReplayStream::new(PAGE_EVENTS as usize);
+        let events = self.chain(A::TYPE, id, 0).await?;
+        tokio::spawn(async move { push(&mut feed, Ok(events)).await });
         Ok(stream)
     }
 
     async fn stream_all_events<A: Aggregate>(&self) -> Result<ReplayStream, PersistenceError> {
-        let (feed, stream) = ReplayStream::new(PAGE_EVENTS);
-        tokio::spawn(self.clone().replay(ALL, A::TYPE, String::new(), feed));
+        let (mut feed, stream) = ReplayStream::new(PAGE_EVENTS as usize);
+        let reader = self.clone();
+        tokio::spawn(async move {
+            let mut after = 0;
+            loop {
+                match reader.page(A::TYPE, after).await {
+                    Ok(Some((events, last))) => {
+                        if !push(&mut feed, Ok(events)).await {
+                            return;
+                        }
+                        after = last;
+                    }
+                    Ok(None) => return,
+                    Err(error) => {
+                        push(&mut feed, Err(error)).await;
+                        return;
+                    }
+                }
+            }
+        });
         Ok(stream)
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 use rusqlite::{Connection, OpenFlags};
 
+use super::fold::Fold;
 use super::turn::Turns;
-use super::{FileId, clock, connect, database, last, read_after, read_stream};
+use super::{FileId, chain, clock, connect, database, last, read_after, read_stream};
 use crate::journal::append::SideWrite;
-use crate::journal::store::{Row, Store, StoreError};
+use crate::journal::store::{Row, Store, StoreError, Tip};
 use crate::vault::PurposeKeyRow;
 
 /// See [`super::open`].
@@ -17,11 +18,12 @@ pub struct SqliteStore {
     path: PathBuf,
     turns: Turns,
     connection: Option<(Connection, FileId)>,
+    fold: Fold,
 }
 
 impl SqliteStore {
     pub(super) fn new(path: PathBuf, turns: Turns, connection: Connection, file: FileId) -> Self {
-        Self { path, turns, connection: Some((connection, file)) }
+        Self { path, turns, connection: Some((connection, file)), fold: Fold::default() }
     }
 
     fn connection(&mut self) -> Result<&Connection, StoreError> {
@@ -110,16 +112,8 @@ impl Store for SqliteStore {
         read_after(self.connection()?, after, limit)
     }
 
-    async fn sequence(&mut self, stream: &StreamId) -> Result<u64, StoreError> {
-        let failed = |error| database("read a stream's head", error);
-        self.connection()?
-            .prepare_cached(
-                "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2",
-            )
-            .map_err(failed)?
-            .query_row((stream.kind, &*stream.id), |row| row.get::<_, i64>(0))
-            .map(i64::cast_unsigned)
-            .map_err(failed)
+    async fn tip(&mut self, stream: &StreamId) -> Result<Tip, StoreError> {
+        chain::tip(self.connection()?, stream)
     }
 
     async fn stream(&mut self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {
@@ -131,7 +125,8 @@ impl Store for SqliteStore {
         self.execute(
             "append an event",
             "INSERT INTO events (position, recorded_at, event_id, aggregate_type, aggregate_id, sequence, \
-             event_type, event_version, payload, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             event_type, event_version, payload, metadata, previous) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             (
                 position,
                 row.recorded_at.0,
@@ -143,8 +138,11 @@ impl Store for SqliteStore {
                 row.event_version,
                 row.payload,
                 row.metadata,
+                row.previous.0.cast_signed(),
             ),
         )?;
+        let end = Tip { sequence: row.sequence, position: row.position };
+        chain::move_tip(self.connection()?, row.stream, row.previous, end)?;
         if let Some(sealed) = row.sealed {
             let sql = "INSERT INTO payloads (position, sealed) VALUES (?1, ?2)";
             self.execute("append what is sealed", sql, (position, sealed))?;
@@ -178,7 +176,10 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
-        self.execute("commit to the journal", "COMMIT", ())
+        let connection = connected(&mut self.connection, &self.path)?;
+        execute(connection, "commit to the journal", "COMMIT", ())?;
+        self.fold.committed(connection, &self.path);
+        Ok(())
     }
 
     async fn rollback(&mut self) {

@@ -77,12 +77,12 @@ async fn time_does_not_go_back_with_the_clock() {
     rusqlite::Connection::open(folder.journal_file())
         .unwrap()
         .execute_batch(&format!(
-            "INSERT INTO events SELECT 2, aggregate_type, aggregate_id, 2, event_type, event_version, payload,
-             metadata, 'evt_2', {ahead} FROM events"
+            "INSERT INTO events SELECT 2, aggregate_type, 'other', 1, event_type, event_version, payload,
+             metadata, 'evt_2', {ahead}, 0 FROM events"
         ))
         .unwrap();
     let journal = folder.open("rep_1").await;
-    let events = note("s", 2, 3).append(&journal).await.committed();
+    let events = note("s", 1, 3).append(&journal).await.committed();
     assert_eq!(events[0].place.recorded_at.0, ahead);
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 
 use crate::journal::sqlite::SqliteStore;
-use crate::journal::{Row, SideWrite, Store, StoreError};
+use crate::journal::{Row, SideWrite, Store, StoreError, Tip};
 use crate::vault::PurposeKeyRow;
 
 /// What goes wrong, each once.
@@ -100,8 +100,8 @@ impl Store for Faulty {
         self.store.read(after, limit).await
     }
 
-    async fn sequence(&mut self, stream: &StreamId) -> Result<u64, StoreError> {
-        self.store.sequence(stream).await
+    async fn tip(&mut self, stream: &StreamId) -> Result<Tip, StoreError> {
+        self.store.tip(stream).await
     }
 
     async fn stream(&mut self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {

@@ -85,7 +85,7 @@ async fn a_process_far_behind_catches_up_before_it_writes() {
     let (two, heard) = listening(&folder, "rep_2").await;
     let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
                 INSERT INTO events SELECT i, 'watch', 'many', i, 'ReplicaStarted', '1',
-                    '{\"ReplicaStarted\":{\"by\":{\"replica\":\"r\"},\"program\":\"1\"}}', '{}', 'evt_' || i, i FROM n";
+                    '{\"ReplicaStarted\":{\"by\":{\"replica\":\"r\"},\"program\":\"1\"}}', '{}', 'evt_' || i, i, i - 1 FROM n";
     rusqlite::Connection::open(folder.journal_file()).unwrap().execute_batch(many).unwrap();
     let events = note("s", 0, 1).append(&two).await.committed();
     assert_eq!(events[0].place.position, Position(5_001));
@@ -121,7 +121,7 @@ async fn an_event_that_cannot_be_read_halts() {
         .unwrap()
         .execute_batch(
             "INSERT INTO events SELECT 2, aggregate_type, aggregate_id, 2, 'FromTheFuture', '1', payload,
-             metadata, 'evt_2', recorded_at FROM events",
+             metadata, 'evt_2', recorded_at, 1 FROM events",
         )
         .unwrap();
     let error = note("t", 0, 1).append(&one).await.failed();
@@ -141,7 +141,7 @@ async fn a_gap_halts() {
         .unwrap()
         .execute_batch(
             "INSERT INTO events SELECT 3, aggregate_type, aggregate_id, 2, event_type, event_version, payload,
-             metadata, 'evt_3', recorded_at FROM events",
+             metadata, 'evt_3', recorded_at, 1 FROM events",
         )
         .unwrap();
     let error = one.confirm().await.unwrap_err();

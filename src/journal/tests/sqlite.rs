@@ -75,3 +75,42 @@ async fn a_full_disk_fails_appends_and_reads_go_on() {
     note("s", written, 1).append(&journal).await.committed();
     assert_eq!(journal.confirm().await.unwrap().0, written + 1);
 }
+
+#[tokio::test]
+async fn a_stream_whose_chain_is_broken_is_not_read_as_if_it_were_whole() {
+    let folder = Folder::new();
+    let journal = folder.open("rep_1").await;
+    for n in 0..3 {
+        note("s", n, n).append(&journal).await.committed();
+        note("t", n, n).append(&journal).await.committed();
+    }
+    let file = rusqlite::Connection::open(folder.journal_file()).unwrap();
+    let reader = folder.reader().await;
+    assert_eq!(reader.stream(&stream("s"), 1).await.unwrap().len(), 2);
+    // Where a stream ends is not part of the journal, and can be changed.
+    for (sequence, position) in [(2, 5), (3, 6), (4, 5), (3, 99)] {
+        let change = format!(
+            "UPDATE streams SET sequence = {sequence}, position = {position} WHERE aggregate_id = 's'"
+        );
+        file.execute_batch(&change).unwrap();
+        let error = reader.stream(&stream("s"), 0).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("event {sequence} of watch/s is not at")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_a_stream_that_has_another_end() {
+    let folder = Folder::new();
+    let journal = folder.open("rep_1").await;
+    note("s", 0, 1).append(&journal).await.committed();
+    let file = rusqlite::Connection::open(folder.journal_file()).unwrap();
+    file.execute_batch("UPDATE streams SET position = 7").unwrap();
+    let error = note("s", 1, 2).append(&journal).await.failed();
+    assert!(
+        matches!(&error, AppendError::Store(cause) if cause.to_string().contains("is not at")),
+        "{error}"
+    );
+    assert_eq!(folder.history().await.len(), 1);
+    file.execute_batch("UPDATE streams SET position = 1").unwrap();
+    note("s", 1, 2).append(&journal).await.committed();
+}

@@ -147,7 +147,7 @@ impl Ending {
                 };
                 fault(message, &code_of(kind))
             }
-            CameBack::Cancelled(cause) => Err(cancelled(knock, cause, call).await),
+            CameBack::Cancelled(cause) => Err(Box::pin(cancelled(knock, cause, call)).await),
         }
     }
 }

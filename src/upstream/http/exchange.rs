@@ -149,7 +149,7 @@ impl HttpUpstream {
         loop {
             let mut wire = match self.idle.take().await {
                 Some(wire) => wire,
-                None => self.open().await?,
+                None => Box::pin(self.open()).await?,
             };
             if let Some(pass) = pass {
                 if let Err(refused) = pass.check().await {

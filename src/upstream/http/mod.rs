@@ -121,6 +121,11 @@ impl HttpUpstream {
         if let Some(ready) = self.ready.load_full() {
             return Ok(ready);
         }
+        // Apart, as everything that is rare and large: it would make every call's future as large.
+        Box::pin(self.greet(era)).await
+    }
+
+    async fn greet(self: &Arc<Self>, era: Option<Era>) -> Result<Arc<Ready>, Failure> {
         let _one_at_a_time = self.greeting.lock().await;
         if let Some(ready) = self.ready.load_full() {
             return Ok(ready);

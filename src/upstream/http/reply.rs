@@ -75,7 +75,7 @@ impl HttpUpstream {
         }
         let answer = match content {
             Content::Events if status == StatusCode::OK => {
-                self.streamed(ready, id, method, wire, response, notifications).await?
+                Box::pin(self.streamed(ready, id, method, wire, response, notifications)).await?
             }
             Content::Json if status == StatusCode::OK => {
                 let max = self.limits.answer_bytes_max;
@@ -84,7 +84,7 @@ impl HttpUpstream {
                 self.idle.put(wire).await;
                 answer
             }
-            _ => self.refused(ready, id, method, wire, response, content).await?,
+            _ => Box::pin(self.refused(ready, id, method, wire, response, content)).await?,
         };
         Ok(Asked { answer, session })
     }
