@@ -95,6 +95,10 @@ pub trait Store: Send + 'static {
     /// The journal's last position, without the lock.
     fn head(&mut self) -> impl Future<Output = Result<Position, StoreError>>;
 
+    /// Ends when another process has appended something, as far as this one hears of it. It may
+    /// never end, and end for nothing; giving it up loses nothing.
+    fn changed(&mut self) -> impl Future<Output = ()>;
+
     /// Events after a position, in order, at most `limit`.
     fn read(
         &mut self,
@@ -102,8 +106,8 @@ pub trait Store: Send + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
 
-    /// The sequence of a stream's last event, 0 when it has none.
-    fn sequence(&mut self, stream: &StreamId) -> impl Future<Output = Result<u64, StoreError>>;
+    /// The sequence of each stream's last event, 0 when it has none.
+    fn sequences(&mut self, streams: &[StreamId]) -> impl Future<Output = Result<Vec<u64>, StoreError>>;
 
     /// A stream's events after a sequence.
     fn stream(
@@ -112,11 +116,15 @@ pub trait Store: Send + 'static {
         after: u64,
     ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
 
-    /// Writes one event.
+    /// Writes one event, or keeps it to be written with others.
     fn insert(&mut self, row: &Row<'_>) -> impl Future<Output = Result<(), StoreError>>;
 
-    /// Writes a row outside the journal.
+    /// Writes a row outside the journal, or keeps it likewise where no other is to be expected in
+    /// its place.
     fn side_write(&mut self, write: &SideWrite) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Writes what was kept. After an error the transaction can only be rolled back.
+    fn flush(&mut self) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Makes everything since `begin` durable and gives the lock back.
     fn commit(&mut self) -> impl Future<Output = Result<(), StoreError>>;
@@ -124,8 +132,11 @@ pub trait Store: Send + 'static {
     /// Forgets everything since `begin` and gives the lock back.
     fn rollback(&mut self) -> impl Future<Output = ()>;
 
-    /// Lets go of the connection, about which nothing may be assumed after a failed commit, and
+    /// Lets go of the connection, about which nothing may be assumed after a failure. The next use
     /// makes a new one.
+    fn abandon(&mut self);
+
+    /// Lets go of the connection and makes a new one now.
     fn reopen(&mut self) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Makes sure that whatever can be read is durable, and that nothing else comes back: what a

@@ -11,6 +11,7 @@ use rusqlite::Row;
 use serde_json::Value;
 
 use super::{SqliteReader, database};
+use crate::journal::append::WritesThroughTheJournal;
 use crate::journal::store::StoreError;
 
 /// Events read at once while replaying.
@@ -22,13 +23,6 @@ const STREAM: &str = "SELECT aggregate_id, sequence, aggregate_type, event_type,
 const ALL: &str = "SELECT aggregate_id, sequence, aggregate_type, event_type, event_version, payload, \
                    metadata, position FROM events WHERE aggregate_type = ?1 AND ?2 = '' AND position > ?3 \
                    ORDER BY position LIMIT ?4";
-
-/// Somebody wants to write past the appender.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "events are appended through the journal alone, never through a repository: hand the command to the directory"
-)]
-struct WritesThroughTheJournal;
 
 /// An event with the place that the next page starts after.
 type Paged = (SerializedEvent, i64);

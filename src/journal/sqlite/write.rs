@@ -106,20 +106,27 @@ impl Store for SqliteStore {
             .map_err(|error| database("read the journal's head", error))
     }
 
+    async fn changed(&mut self) {
+        // A file tells nobody: others are found by looking.
+        std::future::pending().await
+    }
+
     async fn read(&mut self, after: Position, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
         read_after(self.connection()?, after, limit)
     }
 
-    async fn sequence(&mut self, stream: &StreamId) -> Result<u64, StoreError> {
+    async fn sequences(&mut self, streams: &[StreamId]) -> Result<Vec<u64>, StoreError> {
         let failed = |error| database("read a stream's head", error);
-        self.connection()?
+        let mut statement = self
+            .connection()?
             .prepare_cached(
                 "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2",
             )
-            .map_err(failed)?
-            .query_row((stream.kind, &*stream.id), |row| row.get::<_, i64>(0))
-            .map(i64::cast_unsigned)
-            .map_err(failed)
+            .map_err(failed)?;
+        let mut sequence = |stream: &StreamId| {
+            statement.query_row((stream.kind, &*stream.id), |row| row.get::<_, i64>(0)).map_err(failed)
+        };
+        streams.iter().map(|stream| sequence(stream).map(i64::cast_unsigned)).collect()
     }
 
     async fn stream(&mut self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {
@@ -177,6 +184,11 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        // Nothing was kept: to write a row costs no journey here.
+        Ok(())
+    }
+
     async fn commit(&mut self) -> Result<(), StoreError> {
         self.execute("commit to the journal", "COMMIT", ())
     }
@@ -190,8 +202,12 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn reopen(&mut self) -> Result<(), StoreError> {
+    fn abandon(&mut self) {
         self.connection = None;
+    }
+
+    async fn reopen(&mut self) -> Result<(), StoreError> {
+        self.abandon();
         self.connection().map(drop)
     }
 
