@@ -4,14 +4,14 @@ mod appending;
 mod deciding_again;
 mod failing;
 mod faulty;
-mod folder;
 mod head_file;
 mod leases;
 mod note;
 mod repository;
 mod several;
-mod sqlite;
+pub(crate) mod site;
+mod sqlite_file;
 
 pub(crate) use faulty::{Fault, Faulty, Script};
-pub(crate) use folder::Folder;
 use note::{Became, note, stream};
+pub(crate) use site::{Site, on_both_stores};
