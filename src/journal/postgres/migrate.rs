@@ -55,10 +55,11 @@ pub(super) async fn up_to_date(connection: &mut PgConnection) -> Result<(), Stor
 /// The migrations that were not applied yet.
 async fn missing(connection: &mut PgConnection) -> Result<&'static [&'static str], StoreError> {
     let doing = "read the version of the journal's schema";
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('proctor_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|error| database(doing, error))?;
+    // `to_regclass` would go on believing in the middle of a transaction what it found before.
+    let sql = "SELECT EXISTS (SELECT FROM pg_class
+                              WHERE relname = 'proctor_migrations' AND pg_table_is_visible(oid))";
+    let there: bool =
+        sqlx::query_scalar(sql).fetch_one(&mut *connection).await.map_err(|error| database(doing, error))?;
     if !there {
         return Ok(MIGRATIONS);
     }

@@ -174,6 +174,36 @@ async fn what_is_sealed_lies_beside_its_event(site: Site) {
     assert!(journal.reader().sealed(Position(2)).await.unwrap().is_none());
 }
 
+async fn texts_are_kept_to_the_byte(site: Site) {
+    let journal = site.open("rep_1").await;
+    let mut odd = note("s", 0, 1);
+    odd.proposals[0].metadata = "{ \"b\":1.0,  \"a\" : \"\\u0000é'\\\\\", \"b\":2 }".into();
+    let told = odd.append(&journal).await.committed();
+    let stored = site.history().await;
+    assert_eq!(stored[0].metadata, told[0].metadata);
+    assert_eq!(stored[0].payload, told[0].payload);
+}
+
+async fn a_key_that_a_session_has_already_fails_that_append_alone(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
+    let key = |wrapped| SideWrite::SessionKey { session: "ses_1".into(), wrapped: vec![wrapped] };
+    note("s1", 0, 1).with(key(1)).append(&journal).await.committed();
+    let (let_go, gate) = mpsc::channel();
+    script.will([Fault::CommitHeld(gate)]);
+    let first = note("first", 0, 0).hand_in(&journal);
+    let before = note("s2", 0, 2).hand_in(&journal);
+    let again = note("s3", 0, 3).with(key(2)).hand_in(&journal);
+    let after = note("s4", 0, 4).hand_in(&journal);
+    let_go.send(()).unwrap();
+    first.await.unwrap().committed();
+    before.await.unwrap().committed();
+    let error = again.await.unwrap().failed();
+    assert!(matches!(&error, AppendError::SideWriteExists { stream } if *stream.id == *"s3"), "{error}");
+    after.await.unwrap().committed();
+    assert_eq!(site.history().await.len(), 4);
+    assert_eq!(journal.reader().session_key("ses_1").await.unwrap().unwrap(), [1]);
+}
+
 async fn whoever_appends_after_the_end_is_told(site: Site) {
     let journal = site.open("rep_1").await;
     let last = note("s", 0, 1).hand_in(&journal);
@@ -216,6 +246,8 @@ on_both_stores!(
     side_writes_stand_and_fall_with_their_event,
     whoever_is_told_that_a_row_exists_finds_it,
     what_is_sealed_lies_beside_its_event,
+    texts_are_kept_to_the_byte,
+    a_key_that_a_session_has_already_fails_that_append_alone,
     whoever_appends_after_the_end_is_told,
     whoever_asks_to_confirm_is_answered_under_load,
 );

@@ -1,4 +1,4 @@
-//! What the journal promises, on real SQLite files in folders of their own.
+//! What the journal promises, on real SQLite files and PostgreSQL databases of their own.
 
 mod appending;
 mod deciding_again;
@@ -7,6 +7,9 @@ mod faulty;
 mod head_file;
 mod leases;
 mod note;
+mod postgres_database;
+mod postgres_outages;
+mod postgres_primary;
 mod repository;
 mod several;
 pub(crate) mod site;
