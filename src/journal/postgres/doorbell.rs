@@ -4,7 +4,6 @@
 //! **Invariants.** Nothing depends on it: what is not heard is found by the next look. A ring is no
 //! part of a transaction of the journal, which it would slow down fivefold.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{Executor as _, Row as _};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::primary::Primary;
 use super::{ANSWER_WAIT, CONNECT_WAIT};
@@ -20,6 +19,8 @@ use super::{ANSWER_WAIT, CONNECT_WAIT};
 const CHANNEL: &str = "proctor_journal";
 /// After a ring, those that follow within this time are one.
 const RING_PAUSE: Duration = Duration::from_millis(5);
+/// How often it is looked whether the primary is elsewhere by now.
+const MOVE_LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// How long until it is tried again to listen.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -59,15 +60,17 @@ impl Drop for Doorbell {
 
 async fn answer(primary: &Primary, ring: &Notify, heard: &Notify) {
     loop {
-        let Err(error) = listen(primary, ring, heard).await;
-        // The appender says loudly enough when the database is gone.
-        tracing::debug!(%error, "not listening for other processes' events; they are looked for instead");
-        sleep(RETRY_PAUSE).await;
+        if let Err(error) = listen(primary, ring, heard).await {
+            // The appender says loudly enough when the database is gone.
+            tracing::debug!(%error, "not listening for other processes' events; they are looked for instead");
+            sleep(RETRY_PAUSE).await;
+        }
     }
 }
 
-/// Ends when the connection does.
-async fn listen(primary: &Primary, ring: &Notify, heard: &Notify) -> Result<Infallible, sqlx::Error> {
+/// Ends when the connection does, or when the primary is elsewhere.
+async fn listen(primary: &Primary, ring: &Notify, heard: &Notify) -> Result<(), sqlx::Error> {
+    let began = Instant::now();
     // A pool of one is what a listener asks for. It follows the primary because it is made anew.
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -81,7 +84,7 @@ async fn listen(primary: &Primary, ring: &Notify, heard: &Notify) -> Result<Infa
     listener.listen(CHANNEL).await?;
     // What was appended while nobody listened.
     heard.notify_one();
-    loop {
+    while primary.is_of_now(began.elapsed()) {
         tokio::select! {
             notification = listener.try_recv() => {
                 let notification = notification?.ok_or(sqlx::Error::WorkerCrashed)?;
@@ -89,6 +92,8 @@ async fn listen(primary: &Primary, ring: &Notify, heard: &Notify) -> Result<Infa
                     heard.notify_one();
                 }
             }
+            // A host that was the primary may answer, and nobody else rings there.
+            () = sleep(MOVE_LOOK_PAUSE) => {}
             () = ring.notified() => {
                 let rung = listener.execute("NOTIFY proctor_journal");
                 timeout(ANSWER_WAIT, rung).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
@@ -96,4 +101,5 @@ async fn listen(primary: &Primary, ring: &Notify, heard: &Notify) -> Result<Infa
             }
         }
     }
+    Ok(())
 }

@@ -78,10 +78,15 @@ pub async fn open(config: &PostgresConfig) -> Result<(PostgresStore, Arc<Postgre
     migrate::up_to_date(&mut connection).await?;
     // Politeness: the server notices by itself as well.
     let _ = connection.close().await;
+    let known = Arc::clone(&primary);
     let pool = PgPoolOptions::new()
         .max_connections(config.reads_at_once_max.max(1))
         .acquire_timeout(CONNECT_WAIT)
         .after_connect(|connection, _| Box::pin(primary::refuse_standby(connection)))
+        .before_acquire(move |_, about| {
+            let is_of_now = known.is_of_now(about.age);
+            Box::pin(std::future::ready(Ok(is_of_now)))
+        })
         .connect_lazy_with(primary.options());
     primary.leads(pool.clone());
     Ok((PostgresStore::new(Arc::clone(&primary)), Arc::new(PostgresReader::new(pool, primary))))

@@ -1,11 +1,12 @@
 //! Which of several hosts is the primary, now and after a failover.
 //!
 //! **Invariants.** A connection that comes from here is the primary's. Once a promoted host was
-//! seen, the one that it took over from is not believed any more, though it may come back.
+//! seen, the one that it took over from is not believed any more, though it may come back, or may
+//! never have heard of it.
 
 use std::str::FromStr as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -29,6 +30,8 @@ pub(super) struct Primary {
     current: AtomicUsize,
     /// The newest timeline that was seen; each promotion begins a new one.
     timeline: AtomicI64,
+    /// When the primary was last found on another host.
+    moved_at: Mutex<Option<Instant>>,
     pool: OnceLock<PgPool>,
 }
 
@@ -65,7 +68,7 @@ impl Primary {
             hosts.push(from_url);
         }
         let (current, timeline) = (AtomicUsize::new(0), AtomicI64::new(0));
-        Ok(Self { hosts, current, timeline, pool: OnceLock::new() })
+        Ok(Self { hosts, current, timeline, moved_at: Mutex::default(), pool: OnceLock::new() })
     }
 
     /// From now on this pool makes its connections to the primary, wherever that is found.
@@ -82,6 +85,12 @@ impl Primary {
     /// Whether there is anywhere else to look.
     pub(super) fn may_move(&self) -> bool {
         self.hosts.len() > 1
+    }
+
+    /// Whether a connection of this age goes to where the primary is now.
+    pub(super) fn is_of_now(&self, age: Duration) -> bool {
+        let moved_at = *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner);
+        moved_at.is_none_or(|moved_at| age < moved_at.elapsed())
     }
 
     /// A connection to the primary, wherever it is now.
@@ -117,6 +126,7 @@ impl Primary {
         }
         if self.current.swap(host, Ordering::AcqRel) != host {
             tracing::warn!(host = self.name(host), "the journal's primary is another host now");
+            *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             if let Some(pool) = self.pool.get() {
                 pool.set_connect_options(self.options());
             }
