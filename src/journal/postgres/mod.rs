@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proctor_domain::{Event, Micros, Place, Position, Recorded, StreamId};
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
-use sqlx::{Connection as _, Row as _};
 
 pub use read::PostgresReader;
 pub use write::PostgresStore;
@@ -76,8 +76,7 @@ pub async fn open(config: &PostgresConfig) -> Result<(PostgresStore, Arc<Postgre
     let primary = Arc::new(Primary::new(config)?);
     let mut connection = primary.connect().await?;
     migrate::up_to_date(&mut connection).await?;
-    // Politeness: the server notices by itself as well.
-    let _ = connection.close().await;
+    primary::close(connection).await;
     let known = Arc::clone(&primary);
     let pool = PgPoolOptions::new()
         .max_connections(config.reads_at_once_max.max(1))

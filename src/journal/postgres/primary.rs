@@ -51,11 +51,12 @@ impl Primary {
             ]);
         let mut hosts = Vec::new();
         for host in &config.hosts {
+            // An IPv6 address is in brackets, so that its colons are its own.
             let (name, port) = match host.rsplit_once(':') {
-                Some((name, port)) => (name, Some(port)),
-                None => (host.as_str(), None),
+                Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+                Some(_) | None => (host.as_str(), None),
             };
-            let mut options = from_url.clone().host(name);
+            let mut options = from_url.clone().host(name.trim_matches(['[', ']']));
             if let Some(port) = port {
                 let port = port.parse().map_err(|_| {
                     failed("read the list of database hosts", format!("{host} has no port that is a number"))
@@ -172,4 +173,21 @@ async fn timeline(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
 pub(super) async fn close(connection: PgConnection) {
     // Should it not, it will notice that nobody is there.
     let _ = timeout(OBJECTION_WAIT, connection.close()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_read_with_and_without_a_port() {
+        let hosts = ["db1", "db2:6000", "[::1]", "[::1]:6001"].map(str::to_owned).to_vec();
+        let config = PostgresConfig { hosts, ..PostgresConfig::new("postgres://u@db0:5999/journal") };
+        let primary = Primary::new(&config).unwrap();
+        let read: Vec<_> = (0..4).map(|host| primary.name(host)).collect();
+        assert_eq!(read, ["db1:5999", "db2:6000", "::1:5999", "::1:6001"]);
+        let config = PostgresConfig { hosts: vec!["db1:many".to_owned()], ..config };
+        let error = Primary::new(&config).map(drop).unwrap_err();
+        assert!(error.to_string().contains("db1:many has no port that is a number"), "{error}");
+    }
 }
