@@ -120,11 +120,13 @@ fn say(what: &str, events: &[Arc<Recorded>], took: Duration, cpu: Duration) {
 async fn write(store: &mut impl Store, batch: &[Arc<Recorded>]) -> Result<(), StoreError> {
     store.begin().await?;
     for event in batch {
+        let tips = store.tips(std::slice::from_ref(&event.stream)).await?;
         let row = Row {
             position: event.place.position,
             recorded_at: event.place.recorded_at,
             stream: &event.stream,
             sequence: event.sequence,
+            previous: tips.first().map_or_else(Default::default, |tip| tip.position),
             event_id: &event.event_id,
             event_type: event.event.type_name(),
             event_version: event.event.version_name(),

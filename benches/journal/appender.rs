@@ -1,10 +1,14 @@
-//! The appender alone, beside SQLite alone, with events as a tool call makes them.
+//! The appender alone, on both stores, beside SQLite alone, with events as a tool call makes them.
 
 use std::sync::Arc;
 
-use proctor::journal::{AppendError, Decision, Delivered, Journal, JournalConfig, Proposal, Stale, sqlite};
+use proctor::journal::postgres::{self, PostgresConfig};
+use proctor::journal::{
+    AppendError, Decision, Delivered, Journal, JournalConfig, Proposal, Reader, Stale, Store, sqlite,
+};
 use proctor_domain::session::{Client, Route, SessionEvent};
 use proctor_domain::{Event, Micros, Name, Recorded, StreamId};
+use proctor_test_postgres::{Cluster, Database};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
@@ -94,37 +98,55 @@ impl Decision for Append {
     }
 }
 
-/// `together` appends that wait at any time, each on a stream of its own.
-pub fn through(together: usize) -> Result<(), Failure> {
+/// The appender on a SQLite file.
+pub fn on_sqlite(together: usize) -> Result<(), Failure> {
     let folder = Folder::new()?;
     let (store, reader) = sqlite::open(&folder.file("journal.db"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(through(store, reader, together, "SQLite"))
+}
+
+/// The appender on a PostgreSQL database of this machine.
+pub fn on_postgres(cluster: &Cluster, together: usize) -> Result<(), Failure> {
+    let database = Database::inside(cluster);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let config = JournalConfig { replica: "rep_1".into(), lease_ms: 30_000, data_dir: None };
-        let journal = Journal::open(store, reader, config).await?;
-        let (done, mut settled) = mpsc::unbounded_channel();
-        let mut versions = vec![0; together];
-        let mut hand_in = |number: usize, n: usize| -> Result<(), Failure> {
-            let stream = StreamId { kind: "session", id: format!("ses_{number:032}").into() };
-            let version = versions[number];
-            versions[number] += 1;
-            let proposals = vec![proposal(n)?];
-            journal.append(Box::new(Append { stream, version, proposals, done: done.clone(), number }));
-            Ok(())
-        };
-        let events = events_for(together);
-        let watch = Stopwatch::start();
-        (0..together).try_for_each(|number| hand_in(number, number))?;
-        for n in together..events {
-            hand_in(settled.recv().await.ok_or("the appender has ended")?, n)?;
-        }
-        for _ in 0..together {
-            settled.recv().await.ok_or("the appender has ended")?;
-        }
-        println!("appender, {together:>3} waiting:      {}", watch.per_event(events));
-        journal.stop().await;
-        Ok(())
+        let (store, reader) = postgres::open(&PostgresConfig::new(database.url())).await?;
+        through(store, reader, together, "PostgreSQL").await
     })
+}
+
+/// `together` appends that wait at any time, each on a stream of its own.
+async fn through<S: Store>(
+    store: S,
+    reader: Arc<dyn Reader>,
+    together: usize,
+    name: &str,
+) -> Result<(), Failure> {
+    let config = JournalConfig { replica: "rep_1".into(), lease_ms: 30_000, data_dir: None };
+    let journal = Journal::open(store, reader, config).await?;
+    let (done, mut settled) = mpsc::unbounded_channel();
+    let mut versions = vec![0; together];
+    let mut hand_in = |number: usize, n: usize| -> Result<(), Failure> {
+        let stream = StreamId { kind: "session", id: format!("ses_{number:032}").into() };
+        let version = versions[number];
+        versions[number] += 1;
+        let proposals = vec![proposal(n)?];
+        journal.append(Box::new(Append { stream, version, proposals, done: done.clone(), number }));
+        Ok(())
+    };
+    let events = events_for(together);
+    let watch = Stopwatch::start();
+    (0..together).try_for_each(|number| hand_in(number, number))?;
+    for n in together..events {
+        hand_in(settled.recv().await.ok_or("the appender has ended")?, n)?;
+    }
+    for _ in 0..together {
+        settled.recv().await.ok_or("the appender has ended")?;
+    }
+    println!("appender on {name:<10}, {together:>3} waiting: {}", watch.per_event(events));
+    journal.stop().await;
+    Ok(())
 }
 
 /// The same rows written by SQLite alone, so many in each transaction.
@@ -164,6 +186,6 @@ pub fn plain(together: usize) -> Result<(), Failure> {
         }
         transaction.commit()?;
     }
-    println!("plain SQLite, {together:>3} together: {}", watch.per_event(events));
+    println!("plain SQLite, {together:>3} together:          {}", watch.per_event(events));
     Ok(())
 }

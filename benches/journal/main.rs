@@ -1,5 +1,5 @@
 //! What a place in the journal costs: `cargo bench --bench journal`. One part alone: add its name,
-//! `appender`, `entities` (or one line of it, as `64x64`) or `memory`.
+//! `appender`, `postgres`, `entities` (or one line of it, as `64x64`) or `memory`.
 
 #![expect(clippy::print_stdout, reason = "a measurement prints")]
 
@@ -7,6 +7,8 @@ mod appender;
 mod entities;
 mod measure;
 mod scene;
+
+use proctor_test_postgres::Cluster;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -16,7 +18,14 @@ fn main() -> Result<(), Failure> {
     if wanted("appender") {
         for together in [1, 64, 512] {
             appender::plain(together)?;
-            appender::through(together)?;
+            appender::on_sqlite(together)?;
+        }
+    }
+    if wanted("postgres") {
+        // It keeps what was committed, as one does that is in use.
+        let cluster = Cluster::start(&[]);
+        for together in [1, 64, 512] {
+            appender::on_postgres(&cluster, together)?;
         }
     }
     for (sessions, askers) in [(1, 1), (1, 64), (64, 64)] {

@@ -88,6 +88,13 @@ pub trait Decision: Send {
 #[derive(Clone, Debug)]
 pub struct Stale(pub Vec<(StreamId, u64)>);
 
+/// Somebody wants to write past the appender.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "events are appended through the journal alone, never through a repository: hand the command to the directory"
+)]
+pub(super) struct WritesThroughTheJournal;
+
 /// Why something was not written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {

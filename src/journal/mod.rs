@@ -10,6 +10,7 @@ mod delivery;
 mod handle;
 mod head;
 mod head_file;
+pub mod postgres;
 pub mod sqlite;
 mod store;
 #[cfg(test)]

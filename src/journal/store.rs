@@ -106,6 +106,10 @@ pub trait Store: Send + 'static {
     /// The journal's last position, without the lock.
     fn head(&mut self) -> impl Future<Output = Result<Position, StoreError>>;
 
+    /// Ends when another process has appended something, as far as this one hears of it. It may
+    /// never end, and end for nothing; giving it up loses nothing.
+    fn changed(&mut self) -> impl Future<Output = ()>;
+
     /// Events after a position, in order, at most `limit`.
     fn read(
         &mut self,
@@ -113,8 +117,8 @@ pub trait Store: Send + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
 
-    /// Where a stream ends.
-    fn tip(&mut self, stream: &StreamId) -> impl Future<Output = Result<Tip, StoreError>>;
+    /// Where each stream ends, in the order in which they are named.
+    fn tips(&mut self, streams: &[StreamId]) -> impl Future<Output = Result<Vec<Tip>, StoreError>>;
 
     /// A stream's events after a sequence.
     fn stream(
@@ -123,11 +127,15 @@ pub trait Store: Send + 'static {
         after: u64,
     ) -> impl Future<Output = Result<Vec<Arc<Recorded>>, StoreError>>;
 
-    /// Writes one event, unless its stream does not end at [`Row::previous`].
+    /// Writes one event, or keeps it to be written with others. Its stream must end before it.
     fn insert(&mut self, row: &Row<'_>) -> impl Future<Output = Result<(), StoreError>>;
 
-    /// Writes a row outside the journal.
+    /// Writes a row outside the journal, or keeps it likewise where no other is to be expected in
+    /// its place.
     fn side_write(&mut self, write: &SideWrite) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Writes what was kept. After an error the transaction can only be rolled back.
+    fn flush(&mut self) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Makes everything since `begin` durable and gives the lock back.
     fn commit(&mut self) -> impl Future<Output = Result<(), StoreError>>;
@@ -135,8 +143,11 @@ pub trait Store: Send + 'static {
     /// Forgets everything since `begin` and gives the lock back.
     fn rollback(&mut self) -> impl Future<Output = ()>;
 
-    /// Lets go of the connection, about which nothing may be assumed after a failed commit, and
+    /// Lets go of the connection, about which nothing may be assumed after a failure. The next use
     /// makes a new one.
+    fn abandon(&mut self);
+
+    /// Lets go of the connection and makes a new one now.
     fn reopen(&mut self) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Makes sure that whatever can be read is durable, and that nothing else comes back: what a

@@ -9,7 +9,7 @@ use proctor_domain::virtual_server::VirtualServerCommand;
 
 use super::world::*;
 use crate::actors::Flight;
-use crate::journal::tests::Folder;
+use crate::journal::tests::{Site, on_both_stores};
 
 const REASON: &str = "it was time";
 
@@ -33,9 +33,9 @@ async fn fly(world: &World, session: &str, call: &str) -> Flight {
 
 /// Which of three calls something cancels: of session `a` and `b` of `sub_1`, of session `c` of
 /// `sub_2`.
-async fn cancelled_by(what: impl AsyncFnOnce(&World)) -> Vec<(&'static str, Cause)> {
-    let folder = Folder::new();
-    let world = World::open(&folder, "rep_1").await;
+async fn cancelled_by(site: &Site, what: impl AsyncFnOnce(&World)) -> Vec<(&'static str, Cause)> {
+    let site = site.another();
+    let world = World::open(&site, "rep_1").await;
     world.set().await;
     let mut flights = Vec::new();
     for (session, subject) in [("a", "sub_1"), ("b", "sub_1"), ("c", "sub_2")] {
@@ -57,41 +57,40 @@ async fn cancelled_by(what: impl AsyncFnOnce(&World)) -> Vec<(&'static str, Caus
 const ALL: [(&str, Cause); 3] =
     [("a", Cause::Revocation), ("b", Cause::Revocation), ("c", Cause::Revocation)];
 
-#[test]
-fn a_revocation_cancels_exactly_what_it_covers() {
+fn a_revocation_cancels_exactly_what_it_covers(site: Site) {
     play(async {
         let reason = || REASON.to_owned();
-        let by_session = cancelled_by(async |world| drop(world.revoke("a").await.unwrap())).await;
+        let by_session = cancelled_by(&site, async |world| drop(world.revoke("a").await.unwrap())).await;
         assert_eq!(by_session, ALL[..1]);
-        let by_subject = cancelled_by(async |world| drop(world.cut_subject("sub_1").await.unwrap())).await;
+        let by_subject =
+            cancelled_by(&site, async |world| drop(world.cut_subject("sub_1").await.unwrap())).await;
         assert_eq!(by_subject, ALL[..2]);
-        let by_block = cancelled_by(async |world| {
+        let by_block = cancelled_by(&site, async |world| {
             world.subject("sub_2", SubjectCommand::Block { by: by(), reason: reason() }).await.unwrap();
         });
         assert_eq!(by_block.await, ALL[2..]);
-        let by_server = cancelled_by(async |world| {
+        let by_server = cancelled_by(&site, async |world| {
             world.server(VirtualServerCommand::CutSessions { by: by(), reason: reason() }).await.unwrap();
         });
         assert_eq!(by_server.await, ALL);
-        let by_retired_server = cancelled_by(async |world| {
+        let by_retired_server = cancelled_by(&site, async |world| {
             world.server(VirtualServerCommand::Retire { by: by(), reason: reason() }).await.unwrap();
         });
         assert_eq!(by_retired_server.await, ALL);
-        let by_connection = cancelled_by(async |world| {
+        let by_connection = cancelled_by(&site, async |world| {
             world.connection(ConnectionCommand::CutSessions { by: by(), reason: reason() }).await.unwrap();
         });
         assert_eq!(by_connection.await, ALL);
-        let by_retired_connection = cancelled_by(async |world| {
+        let by_retired_connection = cancelled_by(&site, async |world| {
             world.connection(ConnectionCommand::Retire { by: by(), reason: reason() }).await.unwrap();
         });
         assert_eq!(by_retired_connection.await, ALL);
     });
 }
 
-#[test]
-fn what_revokes_nothing_cancels_nothing() {
+fn what_revokes_nothing_cancels_nothing(site: Site) {
     play(async {
-        let nothing = cancelled_by(async |world| {
+        let nothing = cancelled_by(&site, async |world| {
             world.subject("sub_1", SubjectCommand::Unblock { by: by() }).await.unwrap();
             world.subject("sub_3", SubjectCommand::Register { by: by() }).await.unwrap();
             world.cut_subject("sub_3").await.unwrap();
@@ -105,16 +104,15 @@ fn what_revokes_nothing_cancels_nothing() {
     });
 }
 
-#[test]
-fn the_agent_cancels_its_own_call() {
+fn the_agent_cancels_its_own_call(site: Site) {
     play(async {
-        let by_request = cancelled_by(async |world| {
+        let by_request = cancelled_by(&site, async |world| {
             let command = SessionCommand::RequestCancel { request: "request of call_b".to_owned() };
             let events = world.directory.tell::<Session>("b", command).await.unwrap();
             assert_eq!(types(&events), ["ToolCallCancelRequested"]);
         });
         assert_eq!(by_request.await, [("b", Cause::Agent)]);
-        let by_shutdown = cancelled_by(async |world| {
+        let by_shutdown = cancelled_by(&site, async |world| {
             world.calls.cancel(&"call_a".into(), Cause::Agent);
             world.calls.cancel_all(Cause::Shutdown);
         });
@@ -123,11 +121,9 @@ fn the_agent_cancels_its_own_call() {
     });
 }
 
-#[test]
-fn a_revocation_by_another_process_cancels_too() {
+fn a_revocation_by_another_process_cancels_too(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (World::open(&folder, "rep_1").await, World::open(&folder, "rep_2").await);
+        let (one, two) = (World::open(&site, "rep_1").await, World::open(&site, "rep_2").await);
         one.set().await;
         one.mint("ses_1", "sub_1").await.unwrap();
         one.mint("ses_2", "sub_2").await.unwrap();
@@ -144,11 +140,9 @@ fn a_revocation_by_another_process_cancels_too() {
     });
 }
 
-#[test]
-fn a_flight_is_found_before_its_admission_is_there() {
+fn a_flight_is_found_before_its_admission_is_there(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = World::open(&folder, "rep_1").await;
+        let world = World::open(&site, "rep_1").await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
         let flight = enter(&world, "ses_1", "call_1").await;
@@ -166,11 +160,9 @@ fn a_flight_is_found_before_its_admission_is_there() {
     });
 }
 
-#[test]
-fn a_session_opened_after_a_cut_flies_on_when_the_cut_is_heard_late() {
+fn a_session_opened_after_a_cut_flies_on_when_the_cut_is_heard_late(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (World::open(&folder, "rep_1").await, World::open(&folder, "rep_2").await);
+        let (one, two) = (World::open(&site, "rep_1").await, World::open(&site, "rep_2").await);
         one.set().await;
         one.mint("old", "sub_1").await.unwrap();
         let old = fly(&two, "old", "call_1").await;
@@ -183,3 +175,12 @@ fn a_session_opened_after_a_cut_flies_on_when_the_cut_is_heard_late() {
         assert!(!entered.token().is_cancelled());
     });
 }
+
+on_both_stores!(
+    the_agent_cancels_its_own_call,
+    what_revokes_nothing_cancels_nothing,
+    a_revocation_cancels_exactly_what_it_covers,
+    a_revocation_by_another_process_cancels_too,
+    a_flight_is_found_before_its_admission_is_there,
+    a_session_opened_after_a_cut_flies_on_when_the_cut_is_heard_late,
+);

@@ -15,7 +15,7 @@ use proctor_domain::{Decider, Place, Recorded, StreamId};
 use super::world::*;
 use crate::actors::entity::{DECIDED_TOGETHER_MAX, WAITING_MAX};
 use crate::actors::{AskError, Kind, Prepared};
-use crate::journal::tests::{Fault, Folder};
+use crate::journal::tests::{Fault, Site, on_both_stores};
 
 /// The state that follows from the journal alone.
 fn rebuilt<A: Kind>(history: &[Arc<Recorded>], id: &str) -> A {
@@ -26,11 +26,9 @@ fn rebuilt<A: Kind>(history: &[Arc<Recorded>], id: &str) -> A {
     state
 }
 
-#[test]
-fn what_entities_show_follows_from_the_journal() {
+fn what_entities_show_follows_from_the_journal(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = World::open(&folder, "rep_1").await;
+        let world = World::open(&site, "rep_1").await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
         for n in 0..30 {
@@ -42,7 +40,7 @@ fn what_entities_show_follows_from_the_journal() {
         }
         world.revise(&["send"]).await.unwrap();
         world.cut_subject("sub_1").await.unwrap();
-        let history = folder.history().await;
+        let history = site.history().await;
         let directory = &world.directory;
         let session = directory.state::<Session>("ses_1").await.unwrap();
         assert_eq!(*session, rebuilt(&history, "ses_1"));
@@ -52,16 +50,14 @@ fn what_entities_show_follows_from_the_journal() {
         assert_eq!(*server, rebuilt(&history, "support"));
         assert_eq!(*directory.state::<Connection>("gmail").await.unwrap(), rebuilt(&history, "gmail"));
         // A process that starts now comes to the same.
-        let other = World::open(&folder, "rep_2").await;
+        let other = World::open(&site, "rep_2").await;
         assert_eq!(*other.directory.state::<Session>("ses_1").await.unwrap(), *session);
     });
 }
 
-#[test]
-fn an_acknowledged_write_is_seen_at_once() {
+fn an_acknowledged_write_is_seen_at_once(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (World::open(&folder, "rep_1").await, World::open(&folder, "rep_2").await);
+        let (one, two) = (World::open(&site, "rep_1").await, World::open(&site, "rep_2").await);
         one.set().await;
         one.mint("ses_1", "sub_1").await.unwrap();
         for n in 0..20 {
@@ -77,11 +73,9 @@ fn an_acknowledged_write_is_seen_at_once() {
     });
 }
 
-#[test]
-fn what_waits_is_decided_together_and_one_append_is_outstanding() {
+fn what_waits_is_decided_together_and_one_append_is_outstanding(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -108,11 +102,9 @@ fn what_waits_is_decided_together_and_one_append_is_outstanding() {
     });
 }
 
-#[test]
-fn more_than_an_entity_takes_is_turned_away() {
+fn more_than_an_entity_takes_is_turned_away(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -135,11 +127,9 @@ fn more_than_an_entity_takes_is_turned_away() {
     });
 }
 
-#[test]
-fn what_follows_from_events_that_are_not_durable_yet_is_not_answered() {
+fn what_follows_from_events_that_are_not_durable_yet_is_not_answered(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -164,11 +154,9 @@ fn what_follows_from_events_that_are_not_durable_yet_is_not_answered() {
     });
 }
 
-#[test]
-fn idle_entities_stop_and_come_back() {
+fn idle_entities_stop_and_come_back(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let journal = folder.open("rep_1").await;
+        let journal = site.open("rep_1").await;
         let world = World::on(journal, Duration::from_millis(500)).await;
         world.set().await;
         let sessions: Vec<String> = (0..50).map(|n| format!("ses_{n}")).collect();
@@ -188,11 +176,9 @@ fn idle_entities_stop_and_come_back() {
     });
 }
 
-#[test]
-fn an_ask_that_meets_an_entity_stopping_or_loading_is_not_lost() {
+fn an_ask_that_meets_an_entity_stopping_or_loading_is_not_lost(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let journal = folder.open("rep_1").await;
+        let journal = site.open("rep_1").await;
         // They stop all the time.
         let world = World::on(journal, Duration::from_millis(1)).await;
         world.set().await;
@@ -206,16 +192,14 @@ fn an_ask_that_meets_an_entity_stopping_or_loading_is_not_lost() {
             }
             tokio::time::sleep(Duration::from_micros(round * 20)).await;
         }
-        let session: Session = rebuilt(&folder.history().await, "ses_1");
+        let session: Session = rebuilt(&site.history().await, "ses_1");
         assert_eq!(session.calls_admitted(), admitted, "each once");
     });
 }
 
-#[test]
-fn an_entity_that_misses_events_loads_them() {
+fn an_entity_that_misses_events_loads_them(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (World::open(&folder, "rep_1").await, World::open(&folder, "rep_2").await);
+        let (one, two) = (World::open(&site, "rep_1").await, World::open(&site, "rep_2").await);
         one.set().await;
         two.directory.state::<Subject>("sub_1").await.unwrap();
         let mut last = Vec::new();
@@ -231,11 +215,9 @@ fn an_entity_that_misses_events_loads_them() {
     });
 }
 
-#[test]
-fn an_entity_whose_thread_has_ended_is_replaced() {
+fn an_entity_whose_thread_has_ended_is_replaced(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = World::open(&folder, "rep_1").await;
+        let world = World::open(&site, "rep_1").await;
         world.set().await;
         let worker = actix::Arbiter::new();
         let (done, ready) = tokio::sync::oneshot::channel();
@@ -252,11 +234,9 @@ fn an_entity_whose_thread_has_ended_is_replaced() {
     });
 }
 
-#[test]
-fn a_decision_whose_grounds_moved_elsewhere_is_prepared_anew() {
+fn a_decision_whose_grounds_moved_elsewhere_is_prepared_anew(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (World::open(&folder, "rep_1").await, World::open(&folder, "rep_2").await);
+        let (one, two) = (World::open(&site, "rep_1").await, World::open(&site, "rep_2").await);
         one.set().await;
         one.mint("ses_1", "sub_1").await.unwrap();
         assert_eq!(types(&two.call("ses_1", "call_1", "search").await.unwrap()), ["ToolCallAdmitted"]);
@@ -292,11 +272,9 @@ fn a_decision_whose_grounds_moved_elsewhere_is_prepared_anew() {
     });
 }
 
-#[test]
-fn an_answer_that_wrote_nothing_rests_on_the_newest_state() {
+fn an_answer_that_wrote_nothing_rests_on_the_newest_state(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (World::open(&folder, "rep_1").await, World::open(&folder, "rep_2").await);
+        let (one, two) = (World::open(&site, "rep_1").await, World::open(&site, "rep_2").await);
         one.set().await;
         // It has looked before there was anything, and has not heard of it since.
         two.directory.state::<Subject>("sub_9").await.unwrap();
@@ -314,44 +292,37 @@ fn an_answer_that_wrote_nothing_rests_on_the_newest_state() {
     });
 }
 
-#[test]
-fn expiry_is_judged_by_the_recorded_time() {
+fn expiry_is_judged_by_the_recorded_time(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = World::open(&folder, "rep_1").await;
+        let world = World::open(&site, "rep_1").await;
         world.set().await;
         world.mint_for("ses_1", "sub_1", 60).await.unwrap();
         assert_eq!(types(&world.call("ses_1", "call_1", "search").await.unwrap()), ["ToolCallAdmitted"]);
         // The database's time passes; this process still thinks of the time before.
         let after = crate::actors::now().0 + 61_000_000;
-        let file = rusqlite::Connection::open(folder.journal_file()).unwrap();
-        file.execute_batch(&format!(
-            "INSERT INTO events SELECT position + 1, 'watch', 'later', 1, 'ReplicaStarted', '1',
-             '{{\"ReplicaStarted\":{{\"by\":{{\"replica\":\"r\"}},\"program\":\"1\"}}}}', '{{}}', 'evt_later', {after}, 0
+        site.sql(&format!(
+            "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                 payload, metadata, event_id, recorded_at) SELECT position + 1, 'watch', 'later', 1, 'ReplicaStarted', '1',
+             '{{\"ReplicaStarted\":{{\"by\":{{\"replica\":\"r\"}},\"program\":\"1\"}}}}', '{{}}', 'evt_later', {after}
              FROM events ORDER BY position DESC LIMIT 1"
-        ))
-        .unwrap();
+        ));
         let events = world.call("ses_1", "call_2", "search").await.unwrap();
         assert_eq!(types(&events), ["ToolCallRefused"]);
         assert!(events[0].payload.contains("session_expired"), "{}", events[0].payload);
     });
 }
 
-#[test]
-fn keys_that_nobody_made_can_be_looked_at() {
+fn keys_that_nobody_made_can_be_looked_at(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = World::open(&folder, "rep_1").await;
+        let world = World::open(&site, "rep_1").await;
         let key = world.directory.state::<ApiKey>("nobody").await.unwrap();
         assert_eq!(key.version(), 0);
     });
 }
 
-#[test]
-fn grounds_of_different_age_in_one_batch_do_not_mix() {
+fn grounds_of_different_age_in_one_batch_do_not_mix(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -387,11 +358,9 @@ fn grounds_of_different_age_in_one_batch_do_not_mix() {
     });
 }
 
-#[test]
-fn places_are_those_of_the_journal() {
+fn places_are_those_of_the_journal(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = World::open(&folder, "rep_1").await;
+        let world = World::open(&site, "rep_1").await;
         world.set().await;
         let opened: Place = world.mint("ses_1", "sub_1").await.unwrap()[0].place;
         assert_eq!(world.directory.state::<Session>("ses_1").await.unwrap().opened_at(), opened.position);
@@ -410,3 +379,21 @@ fn identifiers_differ_and_sort_by_time() {
     std::thread::sleep(Duration::from_millis(1));
     assert!(ids.iter().max().unwrap() < &crate::actors::new_id("evt"));
 }
+
+on_both_stores!(
+    what_entities_show_follows_from_the_journal,
+    an_acknowledged_write_is_seen_at_once,
+    what_waits_is_decided_together_and_one_append_is_outstanding,
+    more_than_an_entity_takes_is_turned_away,
+    what_follows_from_events_that_are_not_durable_yet_is_not_answered,
+    idle_entities_stop_and_come_back,
+    an_ask_that_meets_an_entity_stopping_or_loading_is_not_lost,
+    an_entity_that_misses_events_loads_them,
+    an_entity_whose_thread_has_ended_is_replaced,
+    a_decision_whose_grounds_moved_elsewhere_is_prepared_anew,
+    an_answer_that_wrote_nothing_rests_on_the_newest_state,
+    expiry_is_judged_by_the_recorded_time,
+    keys_that_nobody_made_can_be_looked_at,
+    grounds_of_different_age_in_one_batch_do_not_mix,
+    places_are_those_of_the_journal,
+);

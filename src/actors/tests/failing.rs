@@ -11,8 +11,8 @@ use proctor_domain::{Micros, Position, Recorded, StreamId};
 
 use super::world::*;
 use crate::actors::AskError;
-use crate::journal::tests::{Fault, Folder};
-use crate::journal::{AppendError, Journal, Lease, Reader, StoreError, SubjectRow, sqlite};
+use crate::journal::tests::{Fault, Site, on_both_stores};
+use crate::journal::{AppendError, Lease, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
 
 /// A reader whose streams cannot be read as long as a test says so.
@@ -79,15 +79,12 @@ impl Reader for Blind {
     }
 }
 
-#[test]
-fn an_entity_that_cannot_be_loaded_says_so_and_can_be_later() {
+fn an_entity_that_cannot_be_loaded_says_so_and_can_be_later(site: Site) {
     play(async {
-        let folder = Folder::new();
-        World::open(&folder, "rep_1").await.set().await;
-        let (store, reader) = sqlite::open(&folder.journal_file()).unwrap();
+        World::open(&site, "rep_1").await.set().await;
         let blind = Arc::new(AtomicBool::new(true));
-        let reader = Arc::new(Blind { reader, blind: Arc::clone(&blind) });
-        let journal = Journal::open(store, reader, folder.config("rep_2")).await.unwrap();
+        let reads = |reader| Arc::new(Blind { reader, blind: Arc::clone(&blind) }) as _;
+        let journal = site.open_reading(site.config("rep_2"), reads).await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         let started = std::time::Instant::now();
         let state = world.directory.state::<Subject>("sub_1").await;
@@ -100,16 +97,13 @@ fn an_entity_that_cannot_be_loaded_says_so_and_can_be_later() {
     });
 }
 
-#[test]
-fn what_was_written_is_answered_though_it_cannot_be_loaded_on() {
+fn what_was_written_is_answered_though_it_cannot_be_loaded_on(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let one = World::open(&folder, "rep_1").await;
+        let one = World::open(&site, "rep_1").await;
         one.set().await;
-        let (store, reader) = sqlite::open(&folder.journal_file()).unwrap();
         let blind = Arc::new(AtomicBool::new(false));
-        let reader = Arc::new(Blind { reader, blind: Arc::clone(&blind) });
-        let journal = Journal::open(store, reader, folder.config("rep_2")).await.unwrap();
+        let reads = |reader| Arc::new(Blind { reader, blind: Arc::clone(&blind) }) as _;
+        let journal = site.open_reading(site.config("rep_2"), reads).await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.directory.state::<Subject>("sub_1").await.unwrap();
         // A delivery that goes astray leaves a gap, which cannot be filled.
@@ -124,11 +118,9 @@ fn what_was_written_is_answered_though_it_cannot_be_loaded_on() {
     });
 }
 
-#[test]
-fn a_failed_append_leaves_the_entity_as_it_was_and_it_goes_on() {
+fn a_failed_append_leaves_the_entity_as_it_was_and_it_goes_on(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -145,11 +137,9 @@ fn a_failed_append_leaves_the_entity_as_it_was_and_it_goes_on() {
     });
 }
 
-#[test]
-fn what_was_in_doubt_reaches_the_entity_later() {
+fn what_was_in_doubt_reaches_the_entity_later(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -177,11 +167,9 @@ fn what_was_in_doubt_reaches_the_entity_later() {
     });
 }
 
-#[test]
-fn nobody_hangs_when_the_journal_stops() {
+fn nobody_hangs_when_the_journal_stops(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -196,7 +184,7 @@ fn nobody_hangs_when_the_journal_stops() {
             stopped.await;
         };
         let (answers, ()) = tokio::join!(asking, stopping);
-        let written = folder.history().await.len();
+        let written = site.history().await.len();
         let admitted = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(written, 6 + admitted, "acknowledged is written, and nothing else");
         for answer in answers {
@@ -205,11 +193,9 @@ fn nobody_hangs_when_the_journal_stops() {
     });
 }
 
-#[test]
-fn nobody_hangs_when_the_appender_panics() {
+fn nobody_hangs_when_the_appender_panics(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_1", "sub_1").await.unwrap();
@@ -222,11 +208,9 @@ fn nobody_hangs_when_the_appender_panics() {
     });
 }
 
-#[test]
-fn what_was_written_for_an_entity_that_is_gone_is_answered_once_and_reaches_the_next() {
-    let folder = Folder::new();
+fn what_was_written_for_an_entity_that_is_gone_is_answered_once_and_reaches_the_next(site: Site) {
     play(async {
-        let (journal, script) = folder.open_faulty("rep_1").await;
+        let (journal, script) = site.open_faulty("rep_1").await;
         let world = World::on(journal, Duration::from_secs(3_600)).await;
         world.set().await;
         world.mint("ses_0", "sub_1").await.unwrap();
@@ -257,3 +241,13 @@ fn what_was_written_for_an_entity_that_is_gone_is_answered_once_and_reaches_the_
         assert_eq!(types(&world.end("ses_1", "call_1").await.unwrap()), ["ToolCallEnded"]);
     });
 }
+
+on_both_stores!(
+    an_entity_that_cannot_be_loaded_says_so_and_can_be_later,
+    what_was_written_is_answered_though_it_cannot_be_loaded_on,
+    a_failed_append_leaves_the_entity_as_it_was_and_it_goes_on,
+    what_was_in_doubt_reaches_the_entity_later,
+    nobody_hangs_when_the_journal_stops,
+    nobody_hangs_when_the_appender_panics,
+    what_was_written_for_an_entity_that_is_gone_is_answered_once_and_reaches_the_next,
+);

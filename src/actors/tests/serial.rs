@@ -19,7 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::history::{Asked, ServerAsked, SessionAsked, States, TTL_SECONDS, explain};
 use super::world::*;
 use crate::actors::AskError;
-use crate::journal::tests::{Fault, Folder, Script};
+use crate::journal::tests::{Fault, Script, Site, on_both_stores};
 use crate::journal::{AppendError, Delivered};
 
 /// How long each history is written.
@@ -212,9 +212,9 @@ async fn break_now_and_then(script: &Script, shared: &Shared, seed: u64) {
 }
 
 /// One process, on a thread and an actix system of its own.
-fn process(folder: &Folder, shared: &Shared, replica: &str, seed: u64) {
+fn process(site: &Site, shared: &Shared, replica: &str, seed: u64) {
     play(async {
-        let (journal, script) = folder.open_faulty(replica).await;
+        let (journal, script) = site.open_faulty(replica).await;
         let world = World::on(journal, IDLE).await;
         let askers = join_all((0..ASKERS).map(|asker| go_on_asking(&world, shared, seed, asker)));
         let end = async {
@@ -222,14 +222,14 @@ fn process(folder: &Folder, shared: &Shared, replica: &str, seed: u64) {
             shared.over.store(true, Ordering::Release);
         };
         tokio::join!(askers, end, break_now_and_then(&script, shared, seed));
-        agrees_with_the_journal(folder, &world).await;
+        agrees_with_the_journal(site, &world).await;
         world.journal.stop().await;
     });
 }
 
 /// What the entities show is what the journal says.
-async fn agrees_with_the_journal(folder: &Folder, world: &World) {
-    let history = folder.history().await;
+async fn agrees_with_the_journal(site: &Site, world: &World) {
+    let history = site.history().await;
     let states = explain(&history);
     let last = states.last().unwrap();
     let directory = &world.directory;
@@ -282,11 +282,10 @@ fn check(history: &[Arc<Recorded>], states: &[States], told: &Told, seed: u64) {
     }
 }
 
-fn write_and_check(seed: u64) {
-    let folder = Folder::new();
+fn write_and_check(site: &Site, seed: u64) {
     let shared = Shared::default();
     play(async {
-        let world = World::open(&folder, "rep_0").await;
+        let world = World::open(site, "rep_0").await;
         world.set().await;
         for subject in &SUBJECTS[2..] {
             world.subject(subject, SubjectCommand::Register { by: by() }).await.unwrap();
@@ -298,10 +297,10 @@ fn write_and_check(seed: u64) {
         world.journal.stop().await;
     });
     std::thread::scope(|scope| {
-        scope.spawn(|| process(&folder, &shared, "rep_1", seed));
-        scope.spawn(|| process(&folder, &shared, "rep_2", seed + 1));
+        scope.spawn(|| process(site, &shared, "rep_1", seed));
+        scope.spawn(|| process(site, &shared, "rep_2", seed + 1));
     });
-    let history = play(folder.history());
+    let history = play(site.history());
     let states = explain(&history);
     let told = shared.told.into_inner().unwrap();
     told.iter().for_each(|told| check(&history, &states, told, seed));
@@ -322,17 +321,19 @@ fn write_and_check(seed: u64) {
         let by = format!("\"replica\":\"{replica}\"");
         history.iter().filter(|event| event.payload.contains(&by)).count()
     };
-    assert!(admitted_by("rep_1") > 5 && admitted_by("rep_2") > 5, "one of them slept, seed {seed}");
+    let (one, two) = (admitted_by("rep_1"), admitted_by("rep_2"));
+    assert!(one > 5 && two > 5, "one of them slept: {one} and {two} calls, seed {seed}");
     assert!(answered * 2 > told.len(), "{answered} of {} were answered, seed {seed}", told.len());
 }
 
-#[test]
-fn two_processes_leave_a_history_that_a_serial_order_explains() {
+fn two_processes_leave_a_history_that_a_serial_order_explains(site: Site) {
     let started = Instant::now();
     let first: u64 = rand::random_range(0..1_000_000);
     for seed in first..first + 3 {
         println!("seed {seed}");
-        write_and_check(seed);
+        write_and_check(&site.another(), seed);
     }
     assert!(started.elapsed() < Duration::from_secs(20), "it took {:?}", started.elapsed());
 }
+
+on_both_stores!(two_processes_leave_a_history_that_a_serial_order_explains);

@@ -4,21 +4,18 @@ use proctor_domain::session::Session;
 
 use super::world::*;
 use crate::actors::sweep;
-use crate::journal::tests::Folder;
+use crate::journal::tests::{Site, on_both_stores};
 
-fn end_lease(folder: &Folder, replica: &str) {
-    rusqlite::Connection::open(folder.journal_file())
-        .unwrap()
-        .execute("UPDATE leases SET ends_at = 1 WHERE replica = ?1", [replica])
-        .unwrap();
+fn end_lease(site: &Site, replica: &str) {
+    site.sql(&format!("UPDATE leases SET ends_at = 1 WHERE replica = '{replica}'"));
 }
 
 async fn sweep_once(world: &World) -> usize {
     sweep(&world.directory, &world.calls, |_| async { Some(vec!["ses_1".into()]) }).await
 }
 
-async fn last(folder: &Folder) -> String {
-    let history = folder.history().await;
+async fn last(site: &Site) -> String {
+    let history = site.history().await;
     let last = history.last().unwrap();
     format!("{} {}", last.event.type_name(), last.payload)
 }
@@ -33,56 +30,50 @@ fn enter(world: &World, call: &str) -> crate::actors::Flight {
     )
 }
 
-async fn set(folder: &Folder) -> World {
-    let world = World::open(folder, "rep_1").await;
+async fn set(site: &Site) -> World {
+    let world = World::open(site, "rep_1").await;
     world.set().await;
     world.mint("ses_1", "sub_1").await.unwrap();
     world
 }
 
-#[test]
-fn calls_of_a_process_that_is_gone_are_given_up() {
+fn calls_of_a_process_that_is_gone_are_given_up(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (set(&folder).await, World::open(&folder, "rep_2").await);
+        let (one, two) = (set(&site).await, World::open(&site, "rep_2").await);
         let flight = enter(&two, "call_1");
         two.call("ses_1", "call_1", "search").await.unwrap();
         let here = enter(&one, "call_2");
         one.call("ses_1", "call_2", "search").await.unwrap();
         assert_eq!(sweep_once(&one).await, 0, "its lease holds");
-        end_lease(&folder, "rep_2");
+        end_lease(&site, "rep_2");
         assert_eq!(sweep_once(&one).await, 1);
-        assert!(last(&folder).await.contains("call_1"));
+        assert!(last(&site).await.contains("call_1"));
         let leases = one.journal.reader().leases().await.unwrap();
         assert!(leases.iter().all(|lease| lease.replica.as_str() != "rep_2"), "it is forgotten");
         assert_eq!(sweep_once(&one).await, 0);
         assert_eq!(one.directory.state::<Session>("ses_1").await.unwrap().in_flight().len(), 1);
         // It was only slow: what it knows is recorded all the same.
         assert_eq!(types(&two.end("ses_1", "call_1").await.unwrap()), ["ToolCallEnded"]);
-        assert!(last(&folder).await.contains("\"late\":true"));
+        assert!(last(&site).await.contains("\"late\":true"));
         drop((flight, here));
     });
 }
 
-#[test]
-fn what_a_process_leaves_undone_when_it_stops_is_given_up() {
+fn what_a_process_leaves_undone_when_it_stops_is_given_up(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (set(&folder).await, World::open(&folder, "rep_2").await);
+        let (one, two) = (set(&site).await, World::open(&site, "rep_2").await);
         let flight = enter(&two, "call_1");
         two.call("ses_1", "call_1", "search").await.unwrap();
         two.journal.stop().await;
         drop(flight);
         assert_eq!(sweep_once(&one).await, 1);
-        assert!(last(&folder).await.starts_with("ToolCallAbandoned"));
+        assert!(last(&site).await.starts_with("ToolCallAbandoned"));
     });
 }
 
-#[test]
-fn a_lease_is_kept_until_everything_is_given_up() {
+fn a_lease_is_kept_until_everything_is_given_up(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let (one, two) = (set(&folder).await, World::open(&folder, "rep_2").await);
+        let (one, two) = (set(&site).await, World::open(&site, "rep_2").await);
         two.journal.stop().await;
         let lagging = sweep(&one.directory, &one.calls, |_| async { None }).await;
         assert_eq!(lagging, 0);
@@ -91,45 +82,39 @@ fn a_lease_is_kept_until_everything_is_given_up() {
     });
 }
 
-#[test]
-fn an_admission_that_nobody_waits_for_is_recorded_as_not_sent() {
+fn an_admission_that_nobody_waits_for_is_recorded_as_not_sent(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = set(&folder).await;
+        let world = set(&site).await;
         let flight = enter(&world, "call_1");
         drop(flight);
         world.call("ses_1", "call_1", "search").await.unwrap();
         sweep_once(&world).await;
-        assert!(last(&folder).await.starts_with("ToolCallAdmitted"), "its outcome may be on its way");
+        assert!(last(&site).await.starts_with("ToolCallAdmitted"), "its outcome may be on its way");
         world.calls.age_orphans();
         sweep_once(&world).await;
-        assert!(last(&folder).await.contains("not_sent"), "{}", last(&folder).await);
+        assert!(last(&site).await.contains("not_sent"), "{}", last(&site).await);
     });
 }
 
-#[test]
-fn a_flight_dropped_before_its_outcome_is_recorded_as_cancelled() {
+fn a_flight_dropped_before_its_outcome_is_recorded_as_cancelled(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = set(&folder).await;
+        let world = set(&site).await;
         let flight = enter(&world, "call_1");
         world.call("ses_1", "call_1", "search").await.unwrap();
         drop(flight);
         world.calls.age_orphans();
         sweep_once(&world).await;
-        assert!(last(&folder).await.contains("cancelled"), "{}", last(&folder).await);
-        let events = folder.history().await.len();
+        assert!(last(&site).await.contains("cancelled"), "{}", last(&site).await);
+        let events = site.history().await.len();
         world.calls.age_orphans();
         sweep_once(&world).await;
-        assert_eq!(folder.history().await.len(), events, "once");
+        assert_eq!(site.history().await.len(), events, "once");
     });
 }
 
-#[test]
-fn a_flight_whose_outcome_is_recorded_leaves_nothing_to_sweep() {
+fn a_flight_whose_outcome_is_recorded_leaves_nothing_to_sweep(site: Site) {
     play(async {
-        let folder = Folder::new();
-        let world = set(&folder).await;
+        let world = set(&site).await;
         let before = enter(&world, "call_1");
         let after = enter(&world, "call_2");
         let refused = enter(&world, "call_3");
@@ -139,9 +124,18 @@ fn a_flight_whose_outcome_is_recorded_leaves_nothing_to_sweep() {
         world.end("ses_1", "call_1").await.unwrap();
         drop((before, refused, after));
         world.end("ses_1", "call_2").await.unwrap();
-        let events = folder.history().await.len();
+        let events = site.history().await.len();
         world.calls.age_orphans();
         sweep_once(&world).await;
-        assert_eq!(folder.history().await.len(), events);
+        assert_eq!(site.history().await.len(), events);
     });
 }
+
+on_both_stores!(
+    calls_of_a_process_that_is_gone_are_given_up,
+    what_a_process_leaves_undone_when_it_stops_is_given_up,
+    a_lease_is_kept_until_everything_is_given_up,
+    an_admission_that_nobody_waits_for_is_recorded_as_not_sent,
+    a_flight_dropped_before_its_outcome_is_recorded_as_cancelled,
+    a_flight_whose_outcome_is_recorded_leaves_nothing_to_sweep,
+);

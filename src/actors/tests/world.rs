@@ -18,7 +18,7 @@ use proctor_domain::{By, Decider as _, Name, StreamId};
 
 use crate::actors::ask::Answer;
 use crate::actors::{Calls, Directory, Prepared};
-use crate::journal::tests::Folder;
+use crate::journal::tests::Site;
 use crate::journal::{Delivered, Journal};
 
 /// Long enough that no entity stops unless a test wants it to.
@@ -98,8 +98,8 @@ pub(super) fn request(call: &str, tool: &str, replica: &str) -> CallRequest {
 }
 
 impl World {
-    pub(super) async fn open(folder: &Folder, replica: &str) -> Self {
-        Self::on(folder.open(replica).await, IDLE).await
+    pub(super) async fn open(site: &Site, replica: &str) -> Self {
+        Self::on(site.open(replica).await, IDLE).await
     }
 
     pub(super) async fn on(journal: Journal, idle: Duration) -> Self {

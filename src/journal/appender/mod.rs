@@ -106,10 +106,16 @@ impl<S: Store> Appender<S> {
         let mut confirms = Vec::new();
         loop {
             let wait = Duration::from_millis(POLL_MS);
-            let received = tokio::time::timeout(wait, inbox.recv_many(&mut jobs, BATCH_APPENDS_MAX)).await;
-            if received == Ok(0) {
-                return;
-            }
+            let rung = tokio::select! {
+                received = inbox.recv_many(&mut jobs, BATCH_APPENDS_MAX) => {
+                    if received == 0 {
+                        return;
+                    }
+                    false
+                }
+                () = self.store.changed() => true,
+                () = tokio::time::sleep(wait) => false,
+            };
             let mut stop = None;
             for job in jobs.drain(..) {
                 match job {
@@ -133,7 +139,7 @@ impl<S: Store> Appender<S> {
             // Whoever asked before the lock was taken is answered by what was found under it.
             let mut confirmed = Ok(());
             if self.confirmations == confirmations
-                && (!confirms.is_empty() || self.head.age() >= Duration::from_millis(POLL_MS))
+                && (rung || !confirms.is_empty() || self.head.age() >= Duration::from_millis(POLL_MS))
             {
                 confirmed = self.catch_up().await;
             }
@@ -233,7 +239,7 @@ impl<S: Store> Appender<S> {
         let asked_ms = self.head.now_ms();
         let there = match self.store.head().await {
             Ok(position) => position,
-            Err(error) => return Err(self.unavailable(error).await),
+            Err(error) => return Err(self.unavailable(error)),
         };
         self.catch_up_to(there).await?;
         self.confirmed(asked_ms);
@@ -259,7 +265,7 @@ impl<S: Store> Appender<S> {
             let events = match self.store.read(self.position, CATCH_UP_EVENTS).await {
                 Ok(events) => events,
                 Err(error @ StoreError::Unreadable { .. }) => return Err(self.halt(describe(&error))),
-                Err(error) => return Err(self.unavailable(error).await),
+                Err(error) => return Err(self.unavailable(error)),
             };
             let consecutive = events
                 .iter()
@@ -296,7 +302,8 @@ impl<S: Store> Appender<S> {
         if let Some(tip) = self.tips.get(stream) {
             return Ok(*tip);
         }
-        let tip = self.store.tip(stream).await?;
+        let read = self.store.tips(std::slice::from_ref(stream)).await?;
+        let tip = read.first().copied().unwrap_or_default();
         self.note_tip(stream, tip);
         Ok(tip)
     }
@@ -325,13 +332,12 @@ impl<S: Store> Appender<S> {
         AppendError::Halted(reason)
     }
 
-    /// A store that failed is opened anew, so that the next append finds it working again.
-    async fn unavailable(&mut self, error: StoreError) -> AppendError {
+    /// A store that failed is opened anew by the next append, and not while somebody waits to be
+    /// told of the failure.
+    fn unavailable(&mut self, error: StoreError) -> AppendError {
         tracing::error!(%error, "the journal cannot be used now");
         self.tips.clear();
-        if let Err(error) = self.store.reopen().await {
-            tracing::error!(%error, "failed to open the journal again; it is tried with the next append");
-        }
+        self.store.abandon();
         AppendError::Store(Arc::new(error))
     }
 }

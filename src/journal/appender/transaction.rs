@@ -3,9 +3,10 @@
 //! **Invariants.** Nobody is told that something was written, or that it was not, before that is
 //! certain. What one append does wrong fails that append alone.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proctor_domain::{Micros, Place, Position, Recorded, StreamId};
 
@@ -23,6 +24,8 @@ const CATCH_UP_UNLOCKED_TIMES_MAX: u32 = 3;
 const STORE_FAILURES_MAX: u32 = 3;
 /// How often it is looked whether a transaction whose answer was lost took place.
 const IN_DOUBT_LOOKS_MAX: u32 = 4;
+/// After so long it is not looked again: somebody waits for an answer.
+const IN_DOUBT_WAIT: Duration = Duration::from_secs(2);
 /// How long between two looks.
 const IN_DOUBT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -50,7 +53,10 @@ enum Trouble {
 
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Exists { .. } => Self::Exists,
+            error @ (StoreError::Database { .. } | StoreError::Unreadable { .. }) => Self::Store(error),
+        }
     }
 }
 
@@ -59,6 +65,8 @@ enum Then {
     Done,
     /// Nothing was written, because of the append at this place among several.
     Without(usize, Appends, Trouble),
+    /// Nothing was written, because of one of these that nobody can name.
+    OneByOne(Appends),
 }
 
 /// Whether a transaction took place.
@@ -78,7 +86,14 @@ impl<S: Store> Appender<S> {
                 fail(batch, &error);
                 continue;
             }
-            let Then::Without(at, mut rest, trouble) = self.append_batch(batch).await else { continue };
+            let (at, mut rest, trouble) = match self.append_batch(batch).await {
+                Then::Done => continue,
+                Then::Without(at, rest, trouble) => (at, rest, trouble),
+                Then::OneByOne(appends) => {
+                    waiting.extend(appends.into_iter().rev().map(|append| vec![append]));
+                    continue;
+                }
+            };
             let culprit = rest.remove(at);
             match trouble {
                 Trouble::Exists if rest.is_empty() => {
@@ -93,7 +108,7 @@ impl<S: Store> Appender<S> {
                     failures += 1;
                     waiting.insert(0, vec![culprit]);
                     if failures >= STORE_FAILURES_MAX {
-                        let error = self.unavailable(error).await;
+                        let error = self.unavailable(error);
                         fail(rest, &error);
                         waiting.drain(..).for_each(|batch| fail(batch, &error));
                         return;
@@ -119,6 +134,7 @@ impl<S: Store> Appender<S> {
                 return Then::Done;
             }
         };
+        self.look_up_tips(&batch).await;
         let mut placed = Vec::with_capacity(batch.len());
         let mut planned = Vec::with_capacity(batch.len());
         for (at, decision) in batch.iter_mut().enumerate() {
@@ -136,12 +152,21 @@ impl<S: Store> Appender<S> {
             self.settle(batch, planned, placed);
             return Then::Done;
         }
+        if let Err(error) = self.store.flush().await {
+            self.store.rollback().await;
+            self.tips.clear();
+            if batch.len() > 1 {
+                tracing::error!(%error, "failed to write several appends together; each is tried alone");
+                return Then::OneByOne(batch);
+            }
+            return Then::Without(0, batch, error.into());
+        }
         // With the events, so that it costs no transaction of its own, and so that no admission
         // stands that no sweeper would find because its process has no lease.
         let lease = if self.lease_is_due() { Some(self.write_lease().await) } else { None };
         if let Some(Err(error)) = lease {
             self.store.rollback().await;
-            let error = self.unavailable(error).await;
+            let error = self.unavailable(error);
             fail(batch, &error);
             return Then::Done;
         }
@@ -176,7 +201,7 @@ impl<S: Store> Appender<S> {
             let asked_ms = self.head.now_ms();
             let (there, now) = match self.store.begin().await {
                 Ok(locked) => locked,
-                Err(error) => return Err(self.unavailable(error).await),
+                Err(error) => return Err(self.unavailable(error)),
             };
             let behind = there.0.saturating_sub(self.position.0);
             let keep = behind <= CATCH_UP_LOCKED_EVENTS_MAX || unlocked >= CATCH_UP_UNLOCKED_TIMES_MAX;
@@ -192,6 +217,25 @@ impl<S: Store> Appender<S> {
                 self.confirmed(asked_ms);
                 return Ok(now);
             }
+        }
+    }
+
+    /// Looks up in one go where the streams of a batch end, which may be a journey for each otherwise.
+    async fn look_up_tips(&mut self, batch: &Appends) {
+        let mut unknown = HashSet::new();
+        for decision in batch.iter() {
+            let grounds = decision.grounds().iter().map(|(stream, _)| stream);
+            unknown
+                .extend(grounds.chain([decision.stream()]).filter(|stream| !self.tips.contains_key(*stream)));
+        }
+        let unknown: Vec<StreamId> = unknown.into_iter().cloned().collect();
+        if unknown.is_empty() {
+            return;
+        }
+        // Should it fail, each is looked up when it is needed, and fails that append alone.
+        let Ok(tips) = self.store.tips(&unknown).await else { return };
+        for (stream, tip) in unknown.iter().zip(tips) {
+            self.note_tip(stream, tip);
         }
     }
 
@@ -244,14 +288,9 @@ impl<S: Store> Appender<S> {
                 metadata: &proposal.metadata,
                 sealed: proposal.sealed.as_deref(),
             };
-            self.store.insert(&row).await?;
+            self.store.insert(&row).await.map_err(Trouble::Store)?;
             for write in &proposal.side_writes {
-                self.store.side_write(write).await.map_err(|error| match error {
-                    StoreError::Exists { .. } => Trouble::Exists,
-                    error @ (StoreError::Database { .. } | StoreError::Unreadable { .. }) => {
-                        Trouble::Store(error)
-                    }
-                })?;
+                self.store.side_write(write).await?;
             }
             placed.push(Placed { place: Place { position, recorded_at: now }, sequence });
             tip = Tip { sequence, position };
@@ -293,8 +332,12 @@ impl<S: Store> Appender<S> {
         let Some(first) = written.map(|proposal| Arc::clone(&proposal.event_id)) else {
             return Fate::NotCommitted;
         };
+        let began = Instant::now();
         for look in 0..IN_DOUBT_LOOKS_MAX {
             if look > 0 {
+                if began.elapsed() >= IN_DOUBT_WAIT {
+                    break;
+                }
                 tokio::time::sleep(IN_DOUBT_PAUSE).await;
             }
             match self.stands_next(&first).await {

@@ -64,9 +64,14 @@ pub fn open(path: &Path) -> Result<(SqliteStore, Arc<SqliteReader>), StoreError>
             ),
         });
     }
-    let (mut connection, file) = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-    migrate(&mut connection)?;
     let turns = Turns::open(path)?;
+    let (connection, file) = {
+        // SQLite does not wait for others where a file gets its write-ahead log.
+        let _turn = turns.wait()?;
+        let (mut connection, file) = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        migrate(&mut connection)?;
+        (connection, file)
+    };
     let store = SqliteStore::new(path.to_owned(), turns, connection, file);
     Ok((store, Arc::new(SqliteReader::new(path.to_owned()))))
 }

@@ -11,6 +11,7 @@ use rusqlite::Row;
 use serde_json::Value;
 
 use super::{SqliteReader, chain, database};
+use crate::journal::append::WritesThroughTheJournal;
 use crate::journal::store::StoreError;
 
 /// Events read at once while replaying.
@@ -19,13 +20,6 @@ const PAGE_EVENTS: u32 = 1_000;
 const PAGE: &str = "SELECT aggregate_id, sequence, aggregate_type, event_type, event_version, payload, \
                     metadata, position FROM events WHERE aggregate_type = ?1 AND position > ?2 \
                     ORDER BY position LIMIT ?3";
-
-/// Somebody wants to write past the appender.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "events are appended through the journal alone, never through a repository: hand the command to the directory"
-)]
-struct WritesThroughTheJournal;
 
 impl SqliteReader {
     async fn chain(

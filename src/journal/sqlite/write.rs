@@ -108,12 +108,18 @@ impl Store for SqliteStore {
             .map_err(|error| database("read the journal's head", error))
     }
 
+    async fn changed(&mut self) {
+        // A file tells nobody: others are found by looking.
+        std::future::pending().await
+    }
+
     async fn read(&mut self, after: Position, limit: usize) -> Result<Vec<Arc<Recorded>>, StoreError> {
         read_after(self.connection()?, after, limit)
     }
 
-    async fn tip(&mut self, stream: &StreamId) -> Result<Tip, StoreError> {
-        chain::tip(self.connection()?, stream)
+    async fn tips(&mut self, streams: &[StreamId]) -> Result<Vec<Tip>, StoreError> {
+        let connection = self.connection()?;
+        streams.iter().map(|stream| chain::tip(connection, stream)).collect()
     }
 
     async fn stream(&mut self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {
@@ -175,6 +181,11 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        // Nothing was kept: to write a row costs no journey here.
+        Ok(())
+    }
+
     async fn commit(&mut self) -> Result<(), StoreError> {
         let connection = connected(&mut self.connection, &self.path)?;
         execute(connection, "commit to the journal", "COMMIT", ())?;
@@ -191,8 +202,12 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn reopen(&mut self) -> Result<(), StoreError> {
+    fn abandon(&mut self) {
         self.connection = None;
+    }
+
+    async fn reopen(&mut self) -> Result<(), StoreError> {
+        self.abandon();
         self.connection().map(drop)
     }
 

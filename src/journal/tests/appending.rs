@@ -39,15 +39,13 @@ pub(super) fn subject(subject: &str, index: &[u8]) -> SideWrite {
     })
 }
 
-#[tokio::test]
-async fn positions_have_no_gap_and_time_never_goes_back() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn positions_have_no_gap_and_time_never_goes_back(site: Site) {
+    let journal = site.open("rep_1").await;
     let heard = Arc::new(Heard::default());
     assert_eq!(journal.listen(Arc::clone(&heard) as _).await.unwrap(), Position(0));
     let appends = (0..40).map(|n| note(&format!("s{}", n % 4), 0, n).append(&journal));
     let answers = join_all(appends).await;
-    let history = folder.history().await;
+    let history = site.history().await;
     let positions: Vec<u64> = history.iter().map(|event| event.place.position.0).collect();
     assert_eq!(positions, (1..=40).collect::<Vec<_>>());
     assert_eq!(heard.positions(), positions);
@@ -67,29 +65,23 @@ async fn positions_have_no_gap_and_time_never_goes_back() {
     assert_eq!(journal.head().position(), Position(40));
 }
 
-#[tokio::test]
-async fn time_does_not_go_back_with_the_clock() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn time_does_not_go_back_with_the_clock(site: Site) {
+    let journal = site.open("rep_1").await;
     note("s", 0, 1).append(&journal).await.committed();
     journal.stop().await;
     let ahead = i64::MAX / 2;
-    rusqlite::Connection::open(folder.journal_file())
-        .unwrap()
-        .execute_batch(&format!(
-            "INSERT INTO events SELECT 2, aggregate_type, 'other', 1, event_type, event_version, payload,
-             metadata, 'evt_2', {ahead}, 0 FROM events"
-        ))
-        .unwrap();
-    let journal = folder.open("rep_1").await;
+    site.sql(&format!(
+        "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                 payload, metadata, event_id, recorded_at) SELECT 2, aggregate_type, 'other', 1, event_type, event_version, payload,
+             metadata, 'evt_2', {ahead} FROM events"
+    ));
+    let journal = site.open("rep_1").await;
     let events = note("s", 1, 3).append(&journal).await.committed();
     assert_eq!(events[0].place.recorded_at.0, ahead);
 }
 
-#[tokio::test]
-async fn what_waits_is_written_in_one_transaction() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn what_waits_is_written_in_one_transaction(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let (let_go, gate) = mpsc::channel();
     script.will([Fault::CommitHeld(gate)]);
     let first = note("first", 0, 0).hand_in(&journal);
@@ -107,10 +99,8 @@ async fn what_waits_is_written_in_one_transaction() {
     assert!(script.commits() <= 3, "{} transactions", script.commits());
 }
 
-#[tokio::test]
-async fn a_batch_has_a_limit() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn a_batch_has_a_limit(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let (let_go, gate) = mpsc::channel();
     script.will([Fault::CommitHeld(gate)]);
     let first = note("first", 0, 0).hand_in(&journal);
@@ -121,10 +111,8 @@ async fn a_batch_has_a_limit() {
     assert!((3..=5).contains(&script.commits()), "{} transactions", script.commits());
 }
 
-#[tokio::test]
-async fn side_writes_stand_and_fall_with_their_event() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn side_writes_stand_and_fall_with_their_event(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     note("s1", 0, 1).with(subject("sub_1", b"ann")).append(&journal).await.committed();
     let row = journal.reader().subject_by_index(b"ann").await.unwrap().unwrap();
     assert_eq!(row.subject, "sub_1");
@@ -144,7 +132,7 @@ async fn side_writes_stand_and_fall_with_their_event() {
     assert!(matches!(&error, AppendError::SideWriteExists { stream } if *stream.id == *"s3"), "{error}");
     after.await.unwrap().committed();
     assert!(script.commits() - commits <= 2, "the others stayed together");
-    let streams: Vec<_> = folder.history().await.iter().map(|event| event.stream.id.to_string()).collect();
+    let streams: Vec<_> = site.history().await.iter().map(|event| event.stream.id.to_string()).collect();
     assert_eq!(streams, ["s1", "first", "s2", "s4"]);
     let reader = journal.reader();
     assert!(reader.subject("sub_2").await.unwrap().is_some());
@@ -154,10 +142,8 @@ async fn side_writes_stand_and_fall_with_their_event() {
     assert!(script.inserts.load(Ordering::Relaxed) <= 8, "at most three were written in vain");
 }
 
-#[tokio::test]
-async fn whoever_is_told_that_a_row_exists_finds_it() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn whoever_is_told_that_a_row_exists_finds_it(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let (let_first_go, first_gate) = mpsc::channel();
     let (let_go, gate) = mpsc::channel();
     script.will([Fault::CommitHeld(first_gate)]);
@@ -180,10 +166,8 @@ async fn whoever_is_told_that_a_row_exists_finds_it() {
     ann.await.unwrap().committed();
 }
 
-#[tokio::test]
-async fn what_is_sealed_lies_beside_its_event() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn what_is_sealed_lies_beside_its_event(site: Site) {
+    let journal = site.open("rep_1").await;
     let mut sealed = note("s", 0, 1);
     sealed.proposals[0].sealed = Some(bytes::Bytes::from_static(b"sealed"));
     let events = sealed.append(&journal).await.committed();
@@ -191,10 +175,38 @@ async fn what_is_sealed_lies_beside_its_event() {
     assert!(journal.reader().sealed(Position(2)).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn whoever_appends_after_the_end_is_told() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn texts_are_kept_to_the_byte(site: Site) {
+    let journal = site.open("rep_1").await;
+    let mut odd = note("s", 0, 1);
+    odd.proposals[0].metadata = "{ \"b\":1.0,  \"a\" : \"\\u0000é'\\\\\", \"b\":2 }".into();
+    let told = odd.append(&journal).await.committed();
+    let stored = site.history().await;
+    assert_eq!(stored[0].metadata, told[0].metadata);
+    assert_eq!(stored[0].payload, told[0].payload);
+}
+
+async fn a_key_that_a_session_has_already_fails_that_append_alone(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
+    let key = |wrapped| SideWrite::SessionKey { session: "ses_1".into(), wrapped: vec![wrapped] };
+    note("s1", 0, 1).with(key(1)).append(&journal).await.committed();
+    let (let_go, gate) = mpsc::channel();
+    script.will([Fault::CommitHeld(gate)]);
+    let first = note("first", 0, 0).hand_in(&journal);
+    let before = note("s2", 0, 2).hand_in(&journal);
+    let again = note("s3", 0, 3).with(key(2)).hand_in(&journal);
+    let after = note("s4", 0, 4).hand_in(&journal);
+    let_go.send(()).unwrap();
+    first.await.unwrap().committed();
+    before.await.unwrap().committed();
+    let error = again.await.unwrap().failed();
+    assert!(matches!(&error, AppendError::SideWriteExists { stream } if *stream.id == *"s3"), "{error}");
+    after.await.unwrap().committed();
+    assert_eq!(site.history().await.len(), 4);
+    assert_eq!(journal.reader().session_key("ses_1").await.unwrap().unwrap(), [1]);
+}
+
+async fn whoever_appends_after_the_end_is_told(site: Site) {
+    let journal = site.open("rep_1").await;
     let last = note("s", 0, 1).hand_in(&journal);
     journal.stop().await;
     last.await.unwrap().committed();
@@ -202,10 +214,8 @@ async fn whoever_appends_after_the_end_is_told() {
     assert!(matches!(journal.confirm().await, Err(AppendError::Stopping)));
 }
 
-#[tokio::test]
-async fn whoever_asks_to_confirm_is_answered_under_load() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn whoever_asks_to_confirm_is_answered_under_load(site: Site) {
+    let journal = site.open("rep_1").await;
     let load = async {
         for n in 0..40 {
             let waiting = (0..25).map(|m| note(&format!("s{m}"), n, n).append(&journal));
@@ -227,3 +237,18 @@ async fn whoever_asks_to_confirm_is_answered_under_load() {
     tokio::join!(load, confirms);
     assert_eq!(journal.confirm().await.unwrap(), Position(1_000));
 }
+
+on_both_stores!(
+    async:
+    positions_have_no_gap_and_time_never_goes_back,
+    time_does_not_go_back_with_the_clock,
+    what_waits_is_written_in_one_transaction,
+    a_batch_has_a_limit,
+    side_writes_stand_and_fall_with_their_event,
+    whoever_is_told_that_a_row_exists_finds_it,
+    what_is_sealed_lies_beside_its_event,
+    texts_are_kept_to_the_byte,
+    a_key_that_a_session_has_already_fails_that_append_alone,
+    whoever_appends_after_the_end_is_told,
+    whoever_asks_to_confirm_is_answered_under_load,
+);

@@ -7,10 +7,8 @@ use proctor_domain::{Micros, Position};
 use super::note::{count, proposal};
 use super::*;
 
-#[tokio::test]
-async fn a_decision_whose_own_stream_moved_is_made_again_under_the_lock() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn a_decision_whose_own_stream_moved_is_made_again_under_the_lock(site: Site) {
+    let journal = site.open("rep_1").await;
     note("s", 0, 1).append(&journal).await.committed();
     note("s", 1, 2).append(&journal).await.committed();
     let events = note("s", 0, 7).append(&journal).await.committed();
@@ -18,10 +16,8 @@ async fn a_decision_whose_own_stream_moved_is_made_again_under_the_lock() {
     assert_eq!(events[0].sequence, 3);
 }
 
-#[tokio::test]
-async fn a_decision_made_again_sees_what_stands_before_it_in_its_own_batch() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn a_decision_made_again_sees_what_stands_before_it_in_its_own_batch(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let (let_go, gate) = mpsc::channel();
     script.will([Fault::CommitHeld(gate)]);
     let first = note("first", 0, 0).hand_in(&journal);
@@ -33,10 +29,8 @@ async fn a_decision_made_again_sees_what_stands_before_it_in_its_own_batch() {
     assert_eq!(count(&two.await.unwrap().committed()[0]), 1_002);
 }
 
-#[tokio::test]
-async fn a_decision_made_again_may_come_to_nothing() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn a_decision_made_again_may_come_to_nothing(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     note("s", 0, 1).append(&journal).await.committed();
     let commits = script.commits();
     let mut nothing = note("s", 0, 2);
@@ -50,21 +44,17 @@ async fn a_decision_made_again_may_come_to_nothing() {
     assert_eq!(places, [(2, 2, 5), (3, 3, 6)]);
 }
 
-#[tokio::test]
-async fn a_decision_whose_grounds_moved_is_handed_back_unwritten() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn a_decision_whose_grounds_moved_is_handed_back_unwritten(site: Site) {
+    let journal = site.open("rep_1").await;
     note("ground", 0, 1).append(&journal).await.committed();
     let stale = note("s", 0, 2).resting_on("still", 0).resting_on("ground", 0).append(&journal).await.stale();
     assert_eq!(stale.0, [(stream("ground"), 1)]);
-    assert_eq!(folder.history().await.len(), 1);
+    assert_eq!(site.history().await.len(), 1);
     note("s", 0, 2).resting_on("ground", 1).append(&journal).await.committed();
 }
 
-#[tokio::test]
-async fn grounds_that_move_in_the_same_batch_have_moved() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn grounds_that_move_in_the_same_batch_have_moved(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let (let_go, gate) = mpsc::channel();
     script.will([Fault::CommitHeld(gate)]);
     let first = note("first", 0, 0).hand_in(&journal);
@@ -78,10 +68,8 @@ async fn grounds_that_move_in_the_same_batch_have_moved() {
     assert_eq!(after.await.unwrap().stale().0, [(stream("ground"), 1)]);
 }
 
-#[tokio::test]
-async fn what_is_over_by_the_recorded_time_is_decided_again() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn what_is_over_by_the_recorded_time_is_decided_again(site: Site) {
+    let journal = site.open("rep_1").await;
     // After that of every recorded event so far, and before that of the next one.
     let now = journal.reader().now().await.unwrap();
     let again = |n: u64| Box::new(move |_: &[_], at: Micros| vec![proposal(n + u64::from(at >= now))]);
@@ -93,12 +81,21 @@ async fn what_is_over_by_the_recorded_time_is_decided_again() {
     assert_eq!(count(&holds.append(&journal).await.committed()[0]), 1, "as it was decided");
 }
 
-#[tokio::test]
-async fn a_journal_that_lost_the_end_of_a_stream_halts() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn a_journal_that_lost_the_end_of_a_stream_halts(site: Site) {
+    let journal = site.open("rep_1").await;
     let error = note("s", 4, 1).append(&journal).await.failed();
     assert!(error.to_string().contains("watch/s ends at its event 0"), "{error}");
     assert!(journal.head().is_halted());
     assert_eq!(journal.reader().head().await.unwrap(), Position(0));
 }
+
+on_both_stores!(
+    async:
+    a_decision_whose_own_stream_moved_is_made_again_under_the_lock,
+    a_decision_made_again_sees_what_stands_before_it_in_its_own_batch,
+    a_decision_made_again_may_come_to_nothing,
+    a_decision_whose_grounds_moved_is_handed_back_unwritten,
+    grounds_that_move_in_the_same_batch_have_moved,
+    what_is_over_by_the_recorded_time_is_decided_again,
+    a_journal_that_lost_the_end_of_a_stream_halts,
+);

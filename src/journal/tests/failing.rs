@@ -8,20 +8,16 @@ use super::note::count;
 use super::*;
 use crate::journal::AppendError;
 
-#[tokio::test]
-async fn a_failed_lock_fails_what_waits_and_the_next_append_works() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn a_failed_lock_fails_what_waits_and_the_next_append_works(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     script.will([Fault::Begin]);
     let error = note("s", 0, 1).append(&journal).await.failed();
     assert!(matches!(error, AppendError::Store(_)), "{error}");
     assert_eq!(note("s", 0, 2).append(&journal).await.committed()[0].place.position, Position(1));
 }
 
-#[tokio::test]
-async fn a_failed_commit_answers_nobody_as_done() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn a_failed_commit_answers_nobody_as_done(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let heard = std::sync::Arc::new(appending::Heard::default());
     journal.listen(std::sync::Arc::clone(&heard) as _).await.unwrap();
     let (let_go, gate) = mpsc::channel();
@@ -31,15 +27,13 @@ async fn a_failed_commit_answers_nobody_as_done() {
     assert!(matches!(first.await.unwrap().failed(), AppendError::Store(_)));
     assert!(heard.positions().is_empty());
     assert_eq!(journal.head().position(), Position(0));
-    assert!(folder.history().await.is_empty());
+    assert!(site.history().await.is_empty());
     assert_eq!(note("first", 0, 1).append(&journal).await.committed()[0].sequence, 1);
     assert_eq!(heard.positions(), [1]);
 }
 
-#[tokio::test]
-async fn a_commit_whose_answer_was_lost_is_found_and_answered_as_done() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn a_commit_whose_answer_was_lost_is_found_and_answered_as_done(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     note("ground", 0, 0).append(&journal).await.committed();
     let heard = std::sync::Arc::new(appending::Heard::default());
     journal.listen(std::sync::Arc::clone(&heard) as _).await.unwrap();
@@ -63,13 +57,11 @@ async fn a_commit_whose_answer_was_lost_is_found_and_answered_as_done() {
     assert!(script.is_over());
     assert_eq!(heard.positions(), [2, 3, 4], "each once");
     assert!(heard.foreign().iter().all(|foreign| !foreign));
-    assert_eq!(folder.history().await.len(), 4);
+    assert_eq!(site.history().await.len(), 4);
 }
 
-#[tokio::test]
-async fn what_cannot_be_looked_up_is_in_doubt_and_delivered_once_it_can() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn what_cannot_be_looked_up_is_in_doubt_and_delivered_once_it_can(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let heard = std::sync::Arc::new(appending::Heard::default());
     journal.listen(std::sync::Arc::clone(&heard) as _).await.unwrap();
     script.will([Fault::CommitAnswerLost]);
@@ -82,10 +74,8 @@ async fn what_cannot_be_looked_up_is_in_doubt_and_delivered_once_it_can() {
     assert_eq!(count(&note("s", 0, 2).append(&journal).await.committed()[0]), 1_002);
 }
 
-#[tokio::test]
-async fn one_event_that_cannot_be_written_fails_alone() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn one_event_that_cannot_be_written_fails_alone(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let (let_go, gate) = mpsc::channel();
     script.will([Fault::CommitHeld(gate)]);
     let first = note("first", 0, 0).hand_in(&journal);
@@ -99,21 +89,17 @@ async fn one_event_that_cannot_be_written_fails_alone() {
     good.await.unwrap().committed();
     assert!(matches!(bad.await.unwrap().failed(), AppendError::Store(_)));
     better.await.unwrap().committed();
-    assert_eq!(folder.history().await.len(), 3);
+    assert_eq!(site.history().await.len(), 3);
 }
 
-#[tokio::test]
-async fn an_event_that_fails_once_is_written_when_tried_alone() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn an_event_that_fails_once_is_written_when_tried_alone(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     script.will([Fault::Insert]);
     note("s", 0, 1).append(&journal).await.committed();
 }
 
-#[tokio::test]
-async fn a_store_that_fails_throughout_fails_everybody_soon() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn a_store_that_fails_throughout_fails_everybody_soon(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     let (let_go, gate) = mpsc::channel();
     script.will([Fault::CommitHeld(gate)]);
     let first = note("first", 0, 0).hand_in(&journal);
@@ -130,10 +116,8 @@ async fn a_store_that_fails_throughout_fails_everybody_soon() {
     assert!(!script.is_over(), "it was not tried for every single one");
 }
 
-#[tokio::test]
-async fn whoever_confirms_is_told_when_the_head_cannot_be_read() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn whoever_confirms_is_told_when_the_head_cannot_be_read(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     script.will([Fault::Head]);
     // The poll may have met it first.
     while !script.is_over() {
@@ -142,10 +126,8 @@ async fn whoever_confirms_is_told_when_the_head_cannot_be_read() {
     assert_eq!(journal.confirm().await.unwrap(), Position(0));
 }
 
-#[tokio::test]
-async fn an_appender_that_panics_leaves_a_halted_journal() {
-    let folder = Folder::new();
-    let (journal, script) = folder.open_faulty("rep_1").await;
+async fn an_appender_that_panics_leaves_a_halted_journal(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
     script.will([Fault::Panic]);
     let lost = note("s", 0, 1).hand_in(&journal);
     assert!(lost.await.is_err());
@@ -153,3 +135,16 @@ async fn an_appender_that_panics_leaves_a_halted_journal() {
     assert!(journal.head().is_halted());
     assert!(!journal.head().is_fresh());
 }
+
+on_both_stores!(
+    async:
+    a_failed_lock_fails_what_waits_and_the_next_append_works,
+    a_failed_commit_answers_nobody_as_done,
+    a_commit_whose_answer_was_lost_is_found_and_answered_as_done,
+    what_cannot_be_looked_up_is_in_doubt_and_delivered_once_it_can,
+    one_event_that_cannot_be_written_fails_alone,
+    an_event_that_fails_once_is_written_when_tried_alone,
+    a_store_that_fails_throughout_fails_everybody_soon,
+    whoever_confirms_is_told_when_the_head_cannot_be_read,
+    an_appender_that_panics_leaves_a_halted_journal,
+);

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 
-use crate::journal::sqlite::SqliteStore;
 use crate::journal::{Row, SideWrite, Store, StoreError, Tip};
 use crate::vault::PurposeKeyRow;
 
@@ -79,12 +78,12 @@ fn broken() -> StoreError {
     StoreError::Database { doing: "do what the test forbids", reason: "the test forbids it".into() }
 }
 
-pub(crate) struct Faulty {
-    pub(crate) store: SqliteStore,
+pub(crate) struct Faulty<S> {
+    pub(crate) store: S,
     pub(crate) script: Arc<Script>,
 }
 
-impl Store for Faulty {
+impl<S: Store> Store for Faulty<S> {
     async fn begin(&mut self) -> Result<(Position, Micros), StoreError> {
         assert!(self.script.take(|fault| matches!(fault, Fault::Panic)).is_none(), "the test wants a panic");
         self.script.fail(|fault| matches!(fault, Fault::Begin))?;
@@ -100,8 +99,12 @@ impl Store for Faulty {
         self.store.read(after, limit).await
     }
 
-    async fn tip(&mut self, stream: &StreamId) -> Result<Tip, StoreError> {
-        self.store.tip(stream).await
+    async fn changed(&mut self) {
+        self.store.changed().await;
+    }
+
+    async fn tips(&mut self, streams: &[StreamId]) -> Result<Vec<Tip>, StoreError> {
+        self.store.tips(streams).await
     }
 
     async fn stream(&mut self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {
@@ -121,6 +124,10 @@ impl Store for Faulty {
         self.store.side_write(write).await
     }
 
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        self.store.flush().await
+    }
+
     async fn commit(&mut self) -> Result<(), StoreError> {
         if let Some(Fault::CommitHeld(gate)) = self.script.take(|f| matches!(f, Fault::CommitHeld(_))) {
             gate.recv().unwrap();
@@ -136,6 +143,10 @@ impl Store for Faulty {
 
     async fn rollback(&mut self) {
         self.store.rollback().await;
+    }
+
+    fn abandon(&mut self) {
+        self.store.abandon();
     }
 
     async fn reopen(&mut self) -> Result<(), StoreError> {

@@ -22,10 +22,8 @@ async fn eventually(what: &str, mut there: impl AsyncFnMut() -> bool) {
     panic!("never: {what}");
 }
 
-#[tokio::test]
-async fn a_process_has_a_lease_from_its_start_to_its_end() {
-    let folder = Folder::new();
-    let journal = folder.open("rep_1").await;
+async fn a_process_has_a_lease_from_its_start_to_its_end(site: Site) {
+    let journal = site.open("rep_1").await;
     let lease = lease_of(&journal, "rep_1").await.unwrap();
     assert!(lease.ends_at > journal.reader().now().await.unwrap());
     assert_eq!(lease.confirmed, Position(0));
@@ -34,12 +32,10 @@ async fn a_process_has_a_lease_from_its_start_to_its_end() {
     assert!(lease.ends_at <= journal.reader().now().await.unwrap());
 }
 
-#[tokio::test]
-async fn a_lease_is_renewed_in_time_idle_or_under_load() {
-    let folder = Folder::new();
-    let mut config = folder.config("rep_1");
+async fn a_lease_is_renewed_in_time_idle_or_under_load(site: Site) {
+    let mut config = site.config("rep_1");
     config.lease_ms = 900;
-    let journal = folder.open_with(config).await;
+    let journal = site.open_with(config).await;
     for idle in [true, false] {
         let first = lease_of(&journal, "rep_1").await.unwrap().ends_at;
         let mut n = journal.head().position().0;
@@ -55,20 +51,16 @@ async fn a_lease_is_renewed_in_time_idle_or_under_load() {
     }
 }
 
-#[tokio::test]
-async fn a_lease_soon_says_what_was_seen_of_others() {
-    let folder = Folder::new();
-    let (one, two) = (folder.open("rep_1").await, folder.open("rep_2").await);
+async fn a_lease_soon_says_what_was_seen_of_others(site: Site) {
+    let (one, two) = (site.open("rep_1").await, site.open("rep_2").await);
     note("s", 0, 1).append(&one).await.committed();
     eventually("rep_2 confirmed", async || lease_of(&two, "rep_2").await.unwrap().confirmed == Position(1))
         .await;
 }
 
-#[tokio::test]
-async fn leases_are_renewed_with_the_events_and_not_with_each() {
-    let folder = Folder::new();
-    let (one, script) = folder.open_faulty("rep_1").await;
-    let two = folder.open("rep_2").await;
+async fn leases_are_renewed_with_the_events_and_not_with_each(site: Site) {
+    let (one, script) = site.open_faulty("rep_1").await;
+    let two = site.open("rep_2").await;
     let started = std::time::Instant::now();
     for n in 0..100 {
         note("s1", n, n).append(&one).await.committed();
@@ -78,16 +70,20 @@ async fn leases_are_renewed_with_the_events_and_not_with_each() {
     assert!(u128::from(script.leases.load(Ordering::Relaxed)) <= due);
 }
 
-#[tokio::test]
-async fn a_lease_that_holds_is_not_forgotten() {
-    let folder = Folder::new();
-    let (one, two) = (folder.open("rep_1").await, folder.open("rep_2").await);
+async fn a_lease_that_holds_is_not_forgotten(site: Site) {
+    let (one, two) = (site.open("rep_1").await, site.open("rep_2").await);
     one.forget_lease(two.replica()).await.unwrap();
     assert!(lease_of(&one, "rep_2").await.is_some());
-    rusqlite::Connection::open(folder.journal_file())
-        .unwrap()
-        .execute_batch("UPDATE leases SET ends_at = 1 WHERE replica = 'rep_2'")
-        .unwrap();
+    site.sql("UPDATE leases SET ends_at = 1 WHERE replica = 'rep_2'");
     one.forget_lease(two.replica()).await.unwrap();
     assert!(lease_of(&one, "rep_2").await.is_none());
 }
+
+on_both_stores!(
+    async:
+    a_process_has_a_lease_from_its_start_to_its_end,
+    a_lease_is_renewed_in_time_idle_or_under_load,
+    a_lease_soon_says_what_was_seen_of_others,
+    leases_are_renewed_with_the_events_and_not_with_each,
+    a_lease_that_holds_is_not_forgotten,
+);

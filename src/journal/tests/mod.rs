@@ -1,17 +1,20 @@
-//! What the journal promises, on real SQLite files in folders of their own.
+//! What the journal promises, on real SQLite files and PostgreSQL databases of their own.
 
 mod appending;
 mod deciding_again;
 mod failing;
 mod faulty;
-mod folder;
 mod head_file;
 mod leases;
 mod note;
+mod postgres_database;
+mod postgres_outages;
+mod postgres_primary;
 mod repository;
 mod several;
-mod sqlite;
+pub(crate) mod site;
+mod sqlite_file;
 
 pub(crate) use faulty::{Fault, Faulty, Script};
-pub(crate) use folder::Folder;
 use note::{Became, note, stream};
+pub(crate) use site::{Site, on_both_stores};

@@ -1,28 +1,24 @@
 //! cqrs-es reads our journal.
 
-use cqrs_es::persist::{PersistedEventRepository as _, PersistedEventStore};
+use cqrs_es::persist::{PersistedEventRepository, PersistedEventStore};
 use cqrs_es::{CqrsFramework, EventStore as _};
 use proctor_domain::Decider as _;
 use proctor_domain::watch::{Notice, Watch, WatchEvent};
 
 use super::*;
-use crate::journal::sqlite;
-use crate::journal::sqlite::SqliteReader;
+use crate::journal::{postgres, sqlite};
 
-async fn some_notes(folder: &Folder) -> SqliteReader {
-    let journal = folder.open("rep_1").await;
+async fn write_some_notes(site: &Site) {
+    let journal = site.open("rep_1").await;
     for n in 0..3 {
         note("s", n, n).append(&journal).await.committed();
         note("t", n, 10 + n).append(&journal).await.committed();
     }
-    let (_, reader) = sqlite::open(&folder.journal_file()).unwrap();
-    (*reader).clone()
 }
 
-#[tokio::test]
-async fn its_event_store_loads_an_aggregate() {
-    let folder = Folder::new();
-    let store = PersistedEventStore::<_, Watch>::new_event_store(some_notes(&folder).await);
+async fn its_event_store_loads_an_aggregate(site: Site, reader: impl PersistedEventRepository) {
+    write_some_notes(&site).await;
+    let store = PersistedEventStore::<_, Watch>::new_event_store(reader);
     let context = store.load_aggregate("s").await.unwrap();
     assert_eq!(context.current_sequence, 3);
     assert_eq!(context.aggregate.version(), 3);
@@ -32,13 +28,11 @@ async fn its_event_store_loads_an_aggregate() {
     assert_eq!(store.load_aggregate("nothing").await.unwrap().aggregate.version(), 0);
 }
 
-#[tokio::test]
-async fn its_replays_see_everything_in_order() {
-    let folder = Folder::new();
-    let repository = some_notes(&folder).await;
-    assert_eq!(repository.get_last_events::<Watch>("s", 2).await.unwrap().len(), 1);
-    let mut one = repository.stream_events::<Watch>("s").await.unwrap();
-    let mut all = repository.stream_all_events::<Watch>().await.unwrap();
+async fn its_replays_see_everything_in_order(site: Site, reader: impl PersistedEventRepository) {
+    write_some_notes(&site).await;
+    assert_eq!(reader.get_last_events::<Watch>("s", 2).await.unwrap().len(), 1);
+    let mut one = reader.stream_events::<Watch>("s").await.unwrap();
+    let mut all = reader.stream_all_events::<Watch>().await.unwrap();
     let mut seen = (Vec::new(), Vec::new());
     while let Some(event) = one.next::<Watch>(&[]).await {
         seen.0.push(event.unwrap().sequence);
@@ -50,10 +44,9 @@ async fn its_replays_see_everything_in_order() {
     assert_eq!(seen.1, ["s", "t", "s", "t", "s", "t"]);
 }
 
-#[tokio::test]
-async fn nothing_is_written_through_it() {
-    let folder = Folder::new();
-    let store = PersistedEventStore::<_, Watch>::new_event_store(some_notes(&folder).await);
+async fn nothing_is_written_through_it(site: Site, reader: impl PersistedEventRepository) {
+    write_some_notes(&site).await;
+    let store = PersistedEventStore::<_, Watch>::new_event_store(reader);
     let framework = CqrsFramework::new(store, Vec::new(), ());
     let notice = Notice(WatchEvent::ReplicaStarted {
         by: proctor_domain::By::Replica("r".into()),
@@ -61,5 +54,33 @@ async fn nothing_is_written_through_it() {
     });
     let error = framework.execute("s", notice).await.unwrap_err();
     assert!(error.to_string().contains("through the journal alone"), "{error}");
-    assert_eq!(folder.history().await.len(), 6);
+    assert_eq!(site.history().await.len(), 6);
 }
+
+/// These need to know what reads.
+macro_rules! on_both_repositories {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                let site = super::Site::sqlite();
+                let (_, reader) = super::sqlite::open(&site.journal_file()).unwrap();
+                super::$test(site, (*reader).clone()).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                let site = super::Site::postgres();
+                let (_, reader) = super::postgres::open(&site.postgres_config()).await.unwrap();
+                super::$test(site, (*reader).clone()).await;
+            })*
+        }
+    };
+}
+
+on_both_repositories!(
+    its_event_store_loads_an_aggregate,
+    its_replays_see_everything_in_order,
+    nothing_is_written_through_it,
+);

@@ -9,20 +9,18 @@ use proctor_domain::Position;
 use super::appending::Heard;
 use super::note::count;
 use super::*;
-use crate::journal::{AppendError, Journal, sqlite};
+use crate::journal::{AppendError, Journal};
 
-async fn listening(folder: &Folder, replica: &str) -> (Journal, Arc<Heard>) {
-    let journal = folder.open(replica).await;
+async fn listening(site: &Site, replica: &str) -> (Journal, Arc<Heard>) {
+    let journal = site.open(replica).await;
     let heard = Arc::new(Heard::default());
     journal.listen(Arc::clone(&heard) as _).await.unwrap();
     (journal, heard)
 }
 
-#[tokio::test]
-async fn each_sees_everything_in_the_same_order() {
-    let folder = Folder::new();
-    let (one, heard_by_one) = listening(&folder, "rep_1").await;
-    let (two, heard_by_two) = listening(&folder, "rep_2").await;
+async fn each_sees_everything_in_the_same_order(site: Site) {
+    let (one, heard_by_one) = listening(&site, "rep_1").await;
+    let (two, heard_by_two) = listening(&site, "rep_2").await;
     let of = |journal: Journal, id: &'static str| async move {
         for n in 0..60 {
             let waiting = (0..5).map(|m| note(&format!("{id}{m}"), n, n).append(&journal));
@@ -37,14 +35,12 @@ async fn each_sees_everything_in_the_same_order() {
     assert_eq!(heard_by_two.positions(), all);
     let swapped: Vec<bool> = heard_by_two.foreign().into_iter().map(|foreign| !foreign).collect();
     assert_eq!(heard_by_one.foreign(), swapped, "each event is somebody's own");
-    let history = folder.history().await;
+    let history = site.history().await;
     assert!(history.windows(2).all(|pair| pair[0].place.recorded_at <= pair[1].place.recorded_at));
 }
 
-#[tokio::test]
-async fn both_may_append_to_one_stream() {
-    let folder = Folder::new();
-    let (one, two) = (folder.open("rep_1").await, folder.open("rep_2").await);
+async fn both_may_append_to_one_stream(site: Site) {
+    let (one, two) = (site.open("rep_1").await, site.open("rep_2").await);
     note("s", 0, 1).append(&one).await.committed();
     // It has not seen the first, and decides again before it is told anything.
     assert_eq!(count(&note("s", 0, 2).append(&two).await.committed()[0]), 1_002);
@@ -53,10 +49,8 @@ async fn both_may_append_to_one_stream() {
     assert_eq!(stale.0, [(stream("s"), 3)]);
 }
 
-#[tokio::test]
-async fn confirming_delivers_what_others_wrote_before() {
-    let folder = Folder::new();
-    let (one, (two, heard)) = (folder.open("rep_1").await, listening(&folder, "rep_2").await);
+async fn confirming_delivers_what_others_wrote_before(site: Site) {
+    let (one, (two, heard)) = (site.open("rep_1").await, listening(&site, "rep_2").await);
     for n in 0..20 {
         let at = note("s", n, n).append(&one).await.committed()[0].place.position;
         assert!(two.confirm().await.unwrap() >= at);
@@ -64,10 +58,8 @@ async fn confirming_delivers_what_others_wrote_before() {
     }
 }
 
-#[tokio::test]
-async fn an_idle_process_hears_of_others_by_itself() {
-    let folder = Folder::new();
-    let (one, (two, heard)) = (folder.open("rep_1").await, listening(&folder, "rep_2").await);
+async fn an_idle_process_hears_of_others_by_itself(site: Site) {
+    let (one, (two, heard)) = (site.open("rep_1").await, listening(&site, "rep_2").await);
     note("s", 0, 1).append(&one).await.committed();
     for _ in 0..200 {
         if heard.positions() == [1] {
@@ -79,23 +71,20 @@ async fn an_idle_process_hears_of_others_by_itself() {
     panic!("it never looked");
 }
 
-#[tokio::test]
-async fn a_process_far_behind_catches_up_before_it_writes() {
-    let folder = Folder::new();
-    let (two, heard) = listening(&folder, "rep_2").await;
+async fn a_process_far_behind_catches_up_before_it_writes(site: Site) {
+    let (two, heard) = listening(&site, "rep_2").await;
     let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-                INSERT INTO events SELECT i, 'watch', 'many', i, 'ReplicaStarted', '1',
-                    '{\"ReplicaStarted\":{\"by\":{\"replica\":\"r\"},\"program\":\"1\"}}', '{}', 'evt_' || i, i, i - 1 FROM n";
-    rusqlite::Connection::open(folder.journal_file()).unwrap().execute_batch(many).unwrap();
+                INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                 payload, metadata, event_id, recorded_at) SELECT i, 'watch', 'many', i, 'ReplicaStarted', '1',
+                    '{\"ReplicaStarted\":{\"by\":{\"replica\":\"r\"},\"program\":\"1\"}}', '{}', 'evt_' || i, i FROM n";
+    site.sql(many);
     let events = note("s", 0, 1).append(&two).await.committed();
     assert_eq!(events[0].place.position, Position(5_001));
     assert_eq!(heard.positions(), (1..=5_001).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn neither_is_kept_from_the_lock_by_the_other() {
-    let folder = Folder::new();
-    let (one, two) = (folder.open("rep_1").await, folder.open("rep_2").await);
+async fn neither_is_kept_from_the_lock_by_the_other(site: Site) {
+    let (one, two) = (site.open("rep_1").await, site.open("rep_2").await);
     let busy = tokio::spawn(async move {
         let mut n = 0;
         loop {
@@ -112,18 +101,14 @@ async fn neither_is_kept_from_the_lock_by_the_other() {
     busy.abort();
 }
 
-#[tokio::test]
-async fn an_event_that_cannot_be_read_halts() {
-    let folder = Folder::new();
-    let (one, heard) = listening(&folder, "rep_1").await;
+async fn an_event_that_cannot_be_read_halts(site: Site) {
+    let (one, heard) = listening(&site, "rep_1").await;
     note("s", 0, 1).append(&one).await.committed();
-    rusqlite::Connection::open(folder.journal_file())
-        .unwrap()
-        .execute_batch(
-            "INSERT INTO events SELECT 2, aggregate_type, aggregate_id, 2, 'FromTheFuture', '1', payload,
-             metadata, 'evt_2', recorded_at, 1 FROM events",
-        )
-        .unwrap();
+    site.sql(
+        "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                 payload, metadata, event_id, recorded_at) SELECT 2, aggregate_type, aggregate_id, 2, 'FromTheFuture', '1', payload,
+             metadata, 'evt_2', recorded_at FROM events",
+    );
     let error = note("t", 0, 1).append(&one).await.failed();
     assert!(matches!(error, AppendError::Halted(_)), "{error}");
     assert!(error.to_string().contains("watch/FromTheFuture"), "{error}");
@@ -132,32 +117,41 @@ async fn an_event_that_cannot_be_read_halts() {
     assert!(one.head().is_halted());
 }
 
-#[tokio::test]
-async fn a_gap_halts() {
-    let folder = Folder::new();
-    let one = folder.open("rep_1").await;
+async fn a_gap_halts(site: Site) {
+    let one = site.open("rep_1").await;
     note("s", 0, 1).append(&one).await.committed();
-    rusqlite::Connection::open(folder.journal_file())
-        .unwrap()
-        .execute_batch(
-            "INSERT INTO events SELECT 3, aggregate_type, aggregate_id, 2, event_type, event_version, payload,
-             metadata, 'evt_3', recorded_at, 1 FROM events",
-        )
-        .unwrap();
+    site.sql(
+        "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                 payload, metadata, event_id, recorded_at) SELECT 3, aggregate_type, aggregate_id, 2, event_type, event_version, payload,
+             metadata, 'evt_3', recorded_at FROM events",
+    );
     let error = one.confirm().await.unwrap_err();
     assert!(error.to_string().contains("events are missing after position 1"), "{error}");
 }
 
-#[test]
-fn several_may_make_the_journal_at_the_same_time() {
-    let folder = Folder::new();
-    let opened: Vec<_> = (0..8)
-        .map(|_| {
-            let path = folder.journal_file();
-            std::thread::spawn(move || sqlite::open(&path).map(drop))
-        })
-        .collect();
-    for thread in opened {
-        thread.join().unwrap().unwrap();
-    }
+async fn several_may_make_the_journal_at_the_same_time(site: Site) {
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                assert_eq!(
+                    runtime.block_on(async { site.reader().await.head().await.unwrap() }),
+                    Position(0)
+                );
+            });
+        }
+    });
 }
+
+on_both_stores!(
+    async:
+    each_sees_everything_in_the_same_order,
+    both_may_append_to_one_stream,
+    confirming_delivers_what_others_wrote_before,
+    an_idle_process_hears_of_others_by_itself,
+    a_process_far_behind_catches_up_before_it_writes,
+    neither_is_kept_from_the_lock_by_the_other,
+    an_event_that_cannot_be_read_halts,
+    a_gap_halts,
+    several_may_make_the_journal_at_the_same_time,
+);
