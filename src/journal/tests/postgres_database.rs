@@ -117,6 +117,20 @@ async fn what_belongs_to_a_lost_transaction_is_not_written_outside_of_it() {
 }
 
 #[tokio::test]
+async fn what_was_kept_is_committed_also_when_nobody_sent_it_before() {
+    let site = Site::postgres();
+    let (mut store, reader) = postgres::open(&site.postgres_config()).await.unwrap();
+    for (session, commits) in [("ses_1", false), ("ses_2", true)] {
+        store.begin().await.unwrap();
+        let key = SideWrite::SessionKey { session: session.into(), wrapped: vec![1] };
+        store.side_write(&key).await.unwrap();
+        if commits { store.commit().await.unwrap() } else { store.rollback().await }
+    }
+    assert!(reader.session_key("ses_1").await.unwrap().is_none(), "it was rolled back");
+    assert!(reader.session_key("ses_2").await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn what_the_database_refuses_fails_alone_among_many() {
     let site = Site::postgres();
     let (journal, script) = site.open_faulty("rep_1").await;
