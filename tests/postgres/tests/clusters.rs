@@ -1,7 +1,5 @@
 //! What other tests rely on: databases apart from each other, clusters that end with their owner.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
