@@ -100,6 +100,18 @@ struct Shared {
     stop: watch::Sender<bool>,
 }
 
+impl Shared {
+    fn new(position: Position) -> Arc<Self> {
+        let state = State { position, health: Health::CatchingUp { head: position } };
+        Arc::new(Self {
+            state: watch::Sender::new(state),
+            wanted: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            stop: watch::Sender::new(false),
+        })
+    }
+}
+
 /// The views of one journal. Dropping it stops them.
 pub struct Views {
     shared: Arc<Shared>,
@@ -123,36 +135,29 @@ impl Views {
         match place {
             ViewsPlace::Sqlite(path) => {
                 let mut writer = sqlite::open(&path)?;
-                let position = writer.checkpoint()?.position;
+                let shared = Shared::new(writer.checkpoint()?.position);
                 let pool = Pool::Sqlite(sqlite::Pool::new(&path));
                 let mut opened = Some(writer);
                 let open =
                     move || opened.take().map_or_else(|| sqlite::open_again(&path), Ok).map(Part::Writes);
-                Self::start(position, pool, open, source, runtime)
+                Self::start(shared, pool, open, source, runtime)
             }
             ViewsPlace::Postgres(pool) => {
-                let options = pool.connect_options();
+                let shared = Shared::new(Position(0));
+                let dial = postgres::Dial::new(pool.connect_options(), shared.stop.subscribe());
                 let pool = Pool::Postgres(postgres::Pool::new(pool, runtime.clone()));
-                let open = move || postgres::open(&options);
-                Self::start(Position(0), pool, open, source, runtime)
+                Self::start(shared, pool, move || postgres::open(&dial), source, runtime)
             }
         }
     }
 
     fn start(
-        position: Position,
+        shared: Arc<Shared>,
         pool: Pool,
         open: impl FnMut() -> Result<Part, ViewsError> + Send + 'static,
         source: impl JournalSource,
         runtime: tokio::runtime::Handle,
     ) -> Result<Self, ViewsError> {
-        let state = State { position, health: Health::CatchingUp { head: position } };
-        let shared = Arc::new(Shared {
-            state: watch::Sender::new(state),
-            wanted: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            stop: watch::Sender::new(false),
-        });
         let (feed, inbox) = sync_channel(FEED_BATCHES_MAX);
         let projector = Projector::new(Arc::new(source), runtime, inbox, Arc::clone(&shared));
         let thread = std::thread::Builder::new()

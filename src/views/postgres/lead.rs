@@ -1,9 +1,8 @@
 //! Who writes: whoever holds the schema's advisory lock. Everybody else watches.
 
 use proctor_domain::Position;
-use sqlx::postgres::PgConnectOptions;
 
-use super::line::Line;
+use super::line::{Dial, Line};
 use super::schema::{Schema, first};
 use super::write::Leader;
 use crate::views::error::ViewsError;
@@ -12,18 +11,18 @@ use crate::views::record::Broken;
 use crate::views::write::Writer;
 
 /// Connects, and writes if nobody else does.
-pub(in crate::views) fn open(options: &PgConnectOptions) -> Result<Part, ViewsError> {
+pub(in crate::views) fn open(dial: &Dial) -> Result<Part, ViewsError> {
     let schema = Schema::own();
-    let line = Line::open(options, &schema.name)
+    let line = Line::open(dial, &schema.name)
         .map_err(ViewsError::doing("connect to the database of the audit views"))?;
     Watch { line, schema }.take_over()
 }
 
 /// Writes, whoever else does: as somebody who has lost the lock and does not know it yet.
 #[cfg(test)]
-pub(in crate::views) fn usurp(options: &PgConnectOptions) -> Result<Writer, ViewsError> {
+pub(in crate::views) fn usurp(dial: &Dial) -> Result<Writer, ViewsError> {
     let schema = Schema::own();
-    let line = Line::open(options, &schema.name).map_err(ViewsError::doing("connect"))?;
+    let line = Line::open(dial, &schema.name).map_err(ViewsError::doing("connect"))?;
     Ok(Writer::new(Leader::new(line, schema)))
 }
 

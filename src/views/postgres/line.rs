@@ -1,14 +1,17 @@
 //! The connection of the thread that writes, driven by a runtime of that thread's own: whoever stops
 //! the views may block the runtime that everything else runs on.
 //!
-//! **Invariants.** Nothing waits longer than [`ANSWER_WAIT`]: a database that is cut off is given up.
+//! **Invariants.** Nothing waits longer than [`ANSWER_WAIT`], or [`STOP_WAIT`] once the views are to
+//! stop: a database that is cut off is given up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use crate::views::record::Broken;
 
@@ -16,6 +19,8 @@ use crate::views::record::Broken;
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long one statement may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// How long one statement may still take when the views are to stop.
+const STOP_WAIT: Duration = Duration::from_secs(2);
 /// What a connection is to be like.
 ///
 /// - `synchronous_commit`: a crash may take the last transactions, rows and checkpoint together; they
@@ -30,9 +35,24 @@ const SETTINGS: &str = "SET application_name = 'proctor views'; SET synchronous_
      SET tcp_keepalives_count = 3; SET enable_seqscan = off; SET enable_hashjoin = off; \
      SET enable_mergejoin = off; SET jit = off; SET client_min_messages = warning";
 
+/// How a connection is made.
+#[derive(Clone)]
+pub(in crate::views) struct Dial {
+    pub(super) options: Arc<PgConnectOptions>,
+    /// Whether the views are to stop.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Dial {
+    pub(in crate::views) fn new(options: Arc<PgConnectOptions>, stop: watch::Receiver<bool>) -> Self {
+        Self { options, stop }
+    }
+}
+
 /// See the module.
 pub(super) struct Line {
     connection: PgConnection,
+    stop: watch::Receiver<bool>,
     /// Whether it was given up in the middle of an answer.
     lost: bool,
     /// Last, so that it ends last.
@@ -41,13 +61,14 @@ pub(super) struct Line {
 
 impl Line {
     /// Connects, with this schema's tables in sight.
-    pub(super) fn open(options: &PgConnectOptions, schema: &str) -> Result<Self, Broken> {
+    pub(super) fn open(dial: &Dial, schema: &str) -> Result<Self, Broken> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let connection = PgConnection::connect_with(options);
+        let mut stop = dial.stop.clone();
+        let connection = PgConnection::connect_with(&dial.options);
         let connection = runtime
-            .block_on(async { tokio::time::timeout(CONNECT_WAIT, connection).await })
-            .map_err(|_| "the database did not take a connection in time")??;
-        let mut line = Self { connection, lost: false, runtime };
+            .block_on(in_time(CONNECT_WAIT, &mut stop, connection))
+            .ok_or("the database did not take a connection in time")??;
+        let mut line = Self { connection, stop, lost: false, runtime };
         line.execute(&format!("{SETTINGS}; SET search_path TO {schema}"))?;
         Ok(line)
     }
@@ -69,15 +90,42 @@ impl Line {
 
     fn wait<T>(&mut self, ask: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, Broken> {
         if self.lost {
-            return Err("the database did not answer in time".into());
+            return Err(NO_ANSWER.into());
         }
-        let Self { connection, runtime, .. } = self;
-        match runtime.block_on(async { tokio::time::timeout(ANSWER_WAIT, ask(connection)).await }) {
-            Ok(answer) => Ok(answer?),
-            Err(_) => {
+        let Self { connection, stop, runtime, .. } = self;
+        match runtime.block_on(in_time(ANSWER_WAIT, stop, ask(connection))) {
+            Some(answer) => Ok(answer?),
+            None => {
                 self.lost = true;
-                Err("the database did not answer in time".into())
+                Err(NO_ANSWER.into())
             }
         }
+    }
+}
+
+const NO_ANSWER: &str = "the database did not answer in time";
+
+/// What `answer` comes to, if it comes soon enough.
+async fn in_time<T>(
+    limit: Duration,
+    stop: &mut watch::Receiver<bool>,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    let too_late = async {
+        let stopped = async {
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                // Nobody is left who could stop the views.
+                std::future::pending::<()>().await;
+            }
+        };
+        // Either way time is up, sooner or later.
+        if tokio::time::timeout(limit, stopped).await.is_ok() {
+            tokio::time::sleep(STOP_WAIT).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = answer => Some(answer),
+        () = too_late => None,
     }
 }

@@ -15,6 +15,7 @@ mod schema;
 mod write;
 
 pub(super) use lead::{Watch, open};
+pub(super) use line::Dial;
 pub(super) use read::Pool;
 
 #[cfg(test)]

@@ -87,8 +87,12 @@ pub(super) fn drop_forgotten(line: &mut Line, own: &Schema) -> Result<(), Broken
         line.execute("BEGIN")?;
         let dropped = drop_if_forgotten(line, &other);
         line.execute(if dropped.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-        if dropped? {
-            tracing::info!(schema = other.name, "the audit views of another version were dropped");
+        match dropped {
+            Ok(true) => tracing::info!(schema = other.name, "dropped the audit views of another version"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, schema = other.name, "failed to drop the audit views of another version")
+            }
         }
     }
     Ok(())

@@ -59,10 +59,7 @@ impl Leader {
 
     fn keep_house(&mut self) -> Result<(), Broken> {
         self.line.execute("UPDATE checkpoints SET alive_at = now()")?;
-        if let Err(error) = drop_forgotten(&mut self.line, &self.schema) {
-            tracing::warn!(%error, "failed to drop the audit views of another version");
-        }
-        Ok(())
+        drop_forgotten(&mut self.line, &self.schema)
     }
 }
 

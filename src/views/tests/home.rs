@@ -50,6 +50,10 @@ impl Home {
         PgPool::connect_lazy_with(self.options())
     }
 
+    fn dial(&self) -> postgres::Dial {
+        postgres::Dial::new(Arc::new(self.options()), tokio::sync::watch::channel(false).1)
+    }
+
     /// One that writes, once nobody else does. Not for where futures run.
     pub(super) fn writer(&self) -> Writer {
         let Self::Sqlite(folder) = self else { return self.leader() };
@@ -59,7 +63,7 @@ impl Home {
     fn leader(&self) -> Writer {
         let until = Instant::now() + LOCK_WAIT;
         loop {
-            if let Part::Writes(writer) = postgres::open(&self.options()).unwrap() {
+            if let Part::Writes(writer) = postgres::open(&self.dial()).unwrap() {
                 return writer;
             }
             assert!(Instant::now() < until, "somebody else writes");
@@ -71,7 +75,7 @@ impl Home {
     pub(super) fn usurper(&self) -> Writer {
         match self {
             Self::Sqlite(folder) => sqlite::open(&folder.file()).unwrap(),
-            Self::Postgres(_) => postgres::usurp(&self.options()).unwrap(),
+            Self::Postgres(_) => postgres::usurp(&self.dial()).unwrap(),
         }
     }
 

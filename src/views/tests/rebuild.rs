@@ -123,6 +123,7 @@ macro_rules! on_both_stores {
 
 on_both_stores!(
     of_two_that_write_neither_takes_in_what_the_other_has,
+    two_that_write_at_the_same_time_take_in_every_event_once,
     nothing_is_written_over_a_gap,
     an_event_about_an_unknown_call_stops_the_views_and_writes_nothing,
     what_was_recorded_long_ago_is_found_in_the_rows,
@@ -138,6 +139,24 @@ fn of_two_that_write_neither_takes_in_what_the_other_has(home: &Home, other: &Ho
     let before = home.dump();
     assert_eq!(one.apply(&events[4..5]).unwrap().0, 5);
     assert_ne!(home.dump(), before);
+    other.writer().apply(&events).unwrap();
+    assert_eq!(home.dump(), other.dump());
+}
+
+fn two_that_write_at_the_same_time_take_in_every_event_once(home: &Home, other: &Home) {
+    let choices: Vec<(u8, u16)> = (0..600_u16).map(|n| ((n % 251) as u8, n.wrapping_mul(7_919))).collect();
+    let events = History::of(&choices).events;
+    let mut writers = [home.writer(), home.usurper()];
+    std::thread::scope(|scope| {
+        for writer in &mut writers {
+            scope.spawn(|| {
+                for batch in events.chunks(7) {
+                    writer.apply(batch).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(writers[0].checkpoint().unwrap().position.0, events.len() as u64);
     other.writer().apply(&events).unwrap();
     assert_eq!(home.dump(), other.dump());
 }

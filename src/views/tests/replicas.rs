@@ -170,6 +170,23 @@ async fn a_database_that_goes_away_is_waited_for() {
 }
 
 #[tokio::test]
+async fn stopping_does_not_wait_for_a_database_that_does_not_answer() {
+    let cluster = Cluster::start(&[("fsync", "off")]);
+    let home = Home::Postgres(Database::inside(&cluster));
+    let (journal, all) = (Journal::default(), events(40));
+    let views = home.views(journal.clone());
+    is(&views, |health| *health == Health::Following).await;
+    cluster.pause();
+    views.feed(all.into());
+    let began = Instant::now();
+    views.stop();
+    let took = began.elapsed();
+    cluster.resume();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(views.health(), Health::Stopped);
+}
+
+#[tokio::test]
 async fn views_of_other_versions_are_left_alone_until_nobody_has_written_them_for_a_day() {
     let home = Home::postgres();
     for (schema, age) in [
