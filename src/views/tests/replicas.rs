@@ -186,6 +186,35 @@ async fn stopping_does_not_wait_for_a_database_that_does_not_answer() {
     assert_eq!(views.health(), Health::Stopped);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_falls_silent_no_longer_writes() {
+    let (home, journal) = (Home::postgres(), Journal::default());
+    let all = events(40);
+    journal.record(&all);
+    let (took, taken) = std::sync::mpsc::channel();
+    let (resume, resumed) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let (home, all) = (&home, &all);
+        let silent = scope.spawn(move || {
+            let mut writer = home.writer();
+            took.send(()).unwrap();
+            // As a process that is paused: its connection stands, and it says nothing.
+            resumed.recv_timeout(SOON).unwrap();
+            writer.apply(all).unwrap_err()
+        });
+        taken.recv().unwrap();
+        let runtime = tokio::runtime::Handle::current();
+        let views = home.views(journal);
+        scope.spawn(move || {
+            runtime.block_on(reach(&views, 40));
+            views.stop();
+            resume.send(()).unwrap();
+        });
+        silent.join().unwrap();
+    });
+    assert_eq!(home.dump(), expected(&all));
+}
+
 #[tokio::test]
 async fn views_of_other_versions_are_left_alone_until_nobody_has_written_them_for_a_day() {
     let home = Home::postgres();
