@@ -59,9 +59,8 @@ pub enum ViewsPlace {
     /// In this file, which every process of this machine that uses it may write.
     Sqlite(PathBuf),
     /// In the database of the journal, where one process at a time writes them and all read them:
-    /// through the pool, and through one connection more that is made with the pool's options. It is
-    /// held for as long as the process runs, and its locks are its session's: a pooler between must not
-    /// share it.
+    /// through the pool, and through one connection more that is made with the pool's options, anew
+    /// when those lead elsewhere. Its lock is its session's: a pooler between must not share it.
     Postgres(PgPool),
 }
 
@@ -144,7 +143,8 @@ impl Views {
             }
             ViewsPlace::Postgres(pool) => {
                 let shared = Shared::new(Position(0));
-                let dial = postgres::Dial::new(pool.connect_options(), shared.stop.subscribe());
+                let known = pool.clone();
+                let dial = postgres::Dial::new(move || known.connect_options(), shared.stop.subscribe());
                 let pool = Pool::Postgres(postgres::Pool::new(pool, runtime.clone()));
                 Self::start(shared, pool, move || postgres::open(&dial), source, runtime)
             }

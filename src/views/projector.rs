@@ -129,9 +129,13 @@ impl<S: JournalSource> Projector<S> {
     fn let_go(&self, until: Instant, at: Position, hurried: bool) {
         while !self.is_stopped() {
             match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Recorded(_)) => {}
-                Ok(Message::Wake) if hurried || self.shared.wanted.load(Ordering::SeqCst) <= at.0 => {}
-                Ok(Message::Wake) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                // Any message may be the one that wakes: a full channel takes no other.
+                Ok(Message::Recorded(_) | Message::Wake) => {
+                    if !hurried && self.shared.wanted.load(Ordering::SeqCst) > at.0 {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
     }

@@ -35,6 +35,8 @@ pub(in crate::views) struct Watch {
 impl Watch {
     /// How far the rows are.
     pub(in crate::views) fn position(&mut self) -> Result<Position, ViewsError> {
+        let failed = ViewsError::doing("read how far the audit views are");
+        self.line.check_whereabouts().map_err(&failed)?;
         let asked = self.line.rows(sqlx::query("SELECT position FROM checkpoints WHERE name = 'views'"));
         let position = match asked {
             Ok(rows) => first::<i64>(&rows),
@@ -42,7 +44,7 @@ impl Watch {
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(error),
         };
-        let position = position.map_err(ViewsError::doing("read how far the audit views are"))?;
+        let position = position.map_err(failed)?;
         Ok(Position(position.and_then(|position| u64::try_from(position).ok()).unwrap_or_default()))
     }
 

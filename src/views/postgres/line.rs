@@ -13,6 +13,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::schema::first;
 use crate::views::record::Broken;
 
 /// How long a connection may take to stand.
@@ -35,24 +36,32 @@ const SETTINGS: &str = "SET application_name = 'proctor views'; SET synchronous_
      SET tcp_keepalives_count = 3; SET enable_seqscan = off; SET enable_hashjoin = off; \
      SET enable_mergejoin = off; SET jit = off; SET client_min_messages = warning";
 
+/// Where the database is now, which changes when another host takes over.
+type Whereabouts = dyn Fn() -> Arc<PgConnectOptions> + Send + Sync;
+
 /// How a connection is made.
 #[derive(Clone)]
 pub(in crate::views) struct Dial {
-    pub(super) options: Arc<PgConnectOptions>,
+    whereabouts: Arc<Whereabouts>,
     /// Whether the views are to stop.
-    pub(super) stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 }
 
 impl Dial {
-    pub(in crate::views) fn new(options: Arc<PgConnectOptions>, stop: watch::Receiver<bool>) -> Self {
-        Self { options, stop }
+    pub(in crate::views) fn new(
+        whereabouts: impl Fn() -> Arc<PgConnectOptions> + Send + Sync + 'static,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { whereabouts: Arc::new(whereabouts), stop }
     }
 }
 
 /// See the module.
 pub(super) struct Line {
     connection: PgConnection,
-    stop: watch::Receiver<bool>,
+    dial: Dial,
+    /// Where it leads.
+    options: Arc<PgConnectOptions>,
     /// Whether it was given up in the middle of an answer.
     lost: bool,
     /// Last, so that it ends last.
@@ -63,14 +72,29 @@ impl Line {
     /// Connects, with this schema's tables in sight.
     pub(super) fn open(dial: &Dial, schema: &str) -> Result<Self, Broken> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut stop = dial.stop.clone();
-        let connection = PgConnection::connect_with(&dial.options);
+        let mut dial = dial.clone();
+        let options = (dial.whereabouts)();
+        let connection = PgConnection::connect_with(&options);
         let connection = runtime
-            .block_on(in_time(CONNECT_WAIT, &mut stop, connection))
+            .block_on(in_time(CONNECT_WAIT, &mut dial.stop, connection))
             .ok_or("the database did not take a connection in time")??;
-        let mut line = Self { connection, stop, lost: false, runtime };
+        let mut line = Self { connection, dial, options, lost: false, runtime };
         line.execute(&format!("{SETTINGS}; SET search_path TO {schema}"))?;
+        // It would give a lock of its own, and take no rows.
+        if first(&line.rows(sqlx::query("SELECT pg_is_in_recovery()"))?)? != Some(false) {
+            return Err("the host is a standby, and the views are written at the primary".into());
+        }
         Ok(line)
+    }
+
+    /// An error when the database is somewhere else by now: this connection may still work, and lead
+    /// to a host that nobody reads any more.
+    pub(super) fn check_whereabouts(&self) -> Result<(), Broken> {
+        let now = (self.dial.whereabouts)();
+        let same = now.get_host() == self.options.get_host()
+            && now.get_port() == self.options.get_port()
+            && now.get_database() == self.options.get_database();
+        if same { Ok(()) } else { Err("the database is on another host now".into()) }
     }
 
     /// Executes statements that answer nothing, one after the other, in one go.
@@ -92,8 +116,8 @@ impl Line {
         if self.lost {
             return Err(NO_ANSWER.into());
         }
-        let Self { connection, stop, runtime, .. } = self;
-        match runtime.block_on(in_time(ANSWER_WAIT, stop, ask(connection))) {
+        let Self { connection, dial, runtime, .. } = self;
+        match runtime.block_on(in_time(ANSWER_WAIT, &mut dial.stop, ask(connection))) {
             Some(answer) => Ok(answer?),
             None => {
                 self.lost = true;

@@ -52,7 +52,9 @@ impl Schema {
 
     /// Makes it where it is missing. Only whoever holds its lock may.
     pub(super) fn make(&self, line: &mut Line) -> Result<(), ViewsError> {
-        let failed = ViewsError::doing("make the audit views");
+        let failed = ViewsError::doing(
+            "make the schema of the audit views, for which the role needs CREATE on the database",
+        );
         let name = &self.name;
         let found = line
             .rows(sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(format!("{name}.checkpoints")))

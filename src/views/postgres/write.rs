@@ -86,6 +86,7 @@ impl Store for Leader {
 
     fn transaction(&mut self, work: Work<'_>) -> Result<Position, ViewsError> {
         let failed = ViewsError::doing("write the audit views");
+        self.line.check_whereabouts().map_err(&failed)?;
         self.line.execute("BEGIN").map_err(&failed)?;
         match work(self) {
             Ok(reached) => self.line.execute("COMMIT").map(|()| reached).map_err(&failed),
@@ -98,6 +99,9 @@ impl Store for Leader {
     }
 
     fn look(&mut self) -> Result<(), ViewsError> {
+        self.line
+            .check_whereabouts()
+            .map_err(ViewsError::doing("make sure that the audit views can be written"))?;
         Store::checkpoint(self)?;
         if self.kept_house_at.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_EVERY) {
             self.keep_house().map_err(ViewsError::doing("say that the audit views are in use"))?;

@@ -36,9 +36,14 @@ impl Home {
     pub(super) fn views(&self, source: impl JournalSource) -> Views {
         let place = match self {
             Self::Sqlite(folder) => ViewsPlace::Sqlite(folder.file()),
-            Self::Postgres(_) => ViewsPlace::Postgres(self.pool()),
+            Self::Postgres(_) => return Self::views_through(self.pool(), source),
         };
         Views::open(place, source, tokio::runtime::Handle::current()).unwrap()
+    }
+
+    pub(super) fn views_through(pool: PgPool, source: impl JournalSource) -> Views {
+        let runtime = tokio::runtime::Handle::current();
+        Views::open(ViewsPlace::Postgres(pool), source, runtime).unwrap()
     }
 
     pub(super) fn options(&self) -> PgConnectOptions {
@@ -51,7 +56,8 @@ impl Home {
     }
 
     fn dial(&self) -> postgres::Dial {
-        postgres::Dial::new(Arc::new(self.options()), tokio::sync::watch::channel(false).1)
+        let options = Arc::new(self.options());
+        postgres::Dial::new(move || Arc::clone(&options), tokio::sync::watch::channel(false).1)
     }
 
     /// One that writes, once nobody else does. Not for where futures run.

@@ -170,6 +170,30 @@ async fn a_database_that_goes_away_is_waited_for() {
 }
 
 #[tokio::test]
+async fn rows_are_written_where_the_pool_reads_them_also_after_it_has_moved() {
+    let (before, after) = (Home::postgres(), Home::postgres());
+    let (journal, all) = (Journal::default(), events(200));
+    let pool = before.pool();
+    journal.record(&all[..100]);
+    let writes = Home::views_through(pool.clone(), journal.clone());
+    reach(&writes, 100).await;
+    let watches = Home::views_through(pool.clone(), journal.clone());
+    reach(&watches, 100).await;
+
+    // As after a failover: the old host still answers.
+    pool.set_connect_options(after.options());
+    journal.record(&all[100..]);
+    writes.feed(all[100..].into());
+    watches.feed(all[100..].into());
+    reach(&writes, 200).await;
+    reach(&watches, 200).await;
+    assert_eq!(after.dump(), expected(&all));
+    assert_eq!(before.dump(), expected(&all[..100]));
+    writes.stop();
+    watches.stop();
+}
+
+#[tokio::test]
 async fn stopping_does_not_wait_for_a_database_that_does_not_answer() {
     let cluster = Cluster::start(&[("fsync", "off")]);
     let home = Home::Postgres(Database::inside(&cluster));
