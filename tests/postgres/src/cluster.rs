@@ -78,7 +78,8 @@ impl Cluster {
 
     fn try_start(&self) -> Result<String, String> {
         let mut options = format!("-p {} -c listen_addresses=127.0.0.1", self.port);
-        options.push_str(" -c unix_socket_directories=''");
+        // After a crash one sync of the whole file system is quicker than one of every file.
+        options.push_str(" -c unix_socket_directories='' -c recovery_init_sync_method=syncfs");
         for (name, value) in &self.settings {
             options.push_str(&format!(" -c {name}={value}"));
         }
