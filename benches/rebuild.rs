@@ -1,19 +1,21 @@
 //! How fast the views follow the journal, and how fast they are built anew from all of it.
 //!
-//! `cargo bench --bench rebuild -- EVENTS` (one million when nothing is said). Prints events per second
-//! and the processor time of the views' thread, from Linux's `/proc`, per event and per tool call.
+//! `cargo bench --bench rebuild -- EVENTS` (one million when nothing is said); with `postgres` behind it,
+//! the views stand in PostgreSQL. Prints events per second and the processor time of the views' thread,
+//! from Linux's `/proc`, per event and per tool call; PostgreSQL's own comes on top.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proctor::journal::sqlite::{self, SqliteReader};
 use proctor::journal::{Reader as _, Row, Store, StoreError};
-use proctor::views::{Health, JournalSource, ToolCallFilter, Views};
+use proctor::views::{Health, JournalSource, ToolCallFilter, Views, ViewsPlace};
 use proctor_domain::session::{Access, Client, Outcome, Refusal, Route, SessionEvent, Terms};
 use proctor_domain::{By, CallId, Micros, Name, Place, Position, Recorded, StreamId};
+use proctor_test_postgres::Database;
 
 const EVENTS_DEFAULT: usize = 1_000_000;
 /// Agents that work at the same time, each in a session of its own.
@@ -41,18 +43,47 @@ impl JournalSource for Source {
     }
 }
 
+/// Where views stand.
+enum Stand {
+    File(PathBuf),
+    Database(Database),
+}
+
+impl Stand {
+    fn new(path: PathBuf, in_postgres: bool) -> Self {
+        if in_postgres { Self::Database(Database::new()) } else { Self::File(path) }
+    }
+
+    fn place(&self) -> Result<ViewsPlace, Failure> {
+        Ok(match self {
+            Self::File(path) => ViewsPlace::Sqlite(path.clone()),
+            Self::Database(database) => ViewsPlace::Postgres(sqlx::PgPool::connect_lazy(&database.url())?),
+        })
+    }
+
+    fn bytes(&self) -> Result<u64, Failure> {
+        Ok(match self {
+            Self::File(path) => std::fs::metadata(path)?.len(),
+            Self::Database(database) => {
+                database.sql("SELECT pg_database_size(current_database())").parse()?
+            }
+        })
+    }
+}
+
 fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let count = std::env::args().find_map(|text| text.parse().ok()).unwrap_or(EVENTS_DEFAULT);
+    let in_postgres = std::env::args().any(|text| text == "postgres");
     let folder = std::env::temp_dir().join(format!("proctor-rebuild-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let measured = runtime.block_on(async { run(&folder, count).await });
+    let measured = runtime.block_on(async { run(&folder, count, in_postgres).await });
     std::fs::remove_dir_all(&folder)?;
     measured
 }
 
-async fn run(folder: &Path, count: usize) -> Result<(), Failure> {
+async fn run(folder: &Path, count: usize, in_postgres: bool) -> Result<(), Failure> {
     let events = events(count)?;
     let head = Position(events.len() as u64);
     let (mut store, reader) = sqlite::open(&folder.join("journal.db"))?;
@@ -62,9 +93,9 @@ async fn run(folder: &Path, count: usize) -> Result<(), Failure> {
     }
     println!("journal: {count} events written in {:.1} s", began.elapsed().as_secs_f64());
 
-    let along = folder.join("along.db");
+    let along = Stand::new(folder.join("along.db"), in_postgres);
     let (empty, empty_reader) = sqlite::open(&folder.join("empty.db"))?;
-    let views = Views::open(&along, Source(empty_reader), tokio::runtime::Handle::current())?;
+    let views = Views::open(along.place()?, Source(empty_reader), tokio::runtime::Handle::current())?;
     while views.health() != Health::Following {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -81,10 +112,10 @@ async fn run(folder: &Path, count: usize) -> Result<(), Failure> {
     views.stop();
     drop(empty);
 
-    let file = folder.join("views.db");
+    let rebuilt = Stand::new(folder.join("views.db"), in_postgres);
     drop(events);
     let began = Instant::now();
-    let views = Views::open(&file, Source(reader), tokio::runtime::Handle::current())?;
+    let views = Views::open(rebuilt.place()?, Source(reader), tokio::runtime::Handle::current())?;
     views.wait_for(head, PATIENCE).await?;
     let (took, cpu) = (began.elapsed(), thread_cpu("views"));
     println!(
@@ -92,7 +123,7 @@ async fn run(folder: &Path, count: usize) -> Result<(), Failure> {
         took.as_secs_f64(),
         count as f64 / took.as_secs_f64(),
         cpu.as_secs_f64() * 1e6 / count as f64,
-        std::fs::metadata(&file)?.len() as f64 / 1e6,
+        rebuilt.bytes()? as f64 / 1e6,
     );
     let began = Instant::now();
     let page = views.tool_calls(ToolCallFilter::default(), None, 50).await?;

@@ -27,7 +27,7 @@ use crate::proctor::{Changes, Proctor};
 use crate::targets::Targets;
 use crate::upstream::{Limits, Upstreams};
 use crate::vault::{Vault, VaultError};
-use crate::views::{JournalSource, Views};
+use crate::views::{JournalSource, Views, ViewsPlace};
 use crate::{api, mcp, token_count};
 
 /// The file in the data folder that says where the server listens.
@@ -121,7 +121,7 @@ impl Server {
         let sender = changes.0.clone();
         journal.listen(Arc::new(changes)).await?;
         let views = Views::open(
-            &config.data_dir.join(VIEWS_FILE),
+            ViewsPlace::Sqlite(config.data_dir.join(VIEWS_FILE)),
             Source(Arc::clone(&reader)),
             tokio::runtime::Handle::current(),
         )?;

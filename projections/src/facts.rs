@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use proctor_domain::session::SessionEvent;
+use proctor_domain::session::{Route, SessionEvent};
 use proctor_domain::{Event, Recorded};
 
 /// What a session was opened with.
@@ -71,6 +71,12 @@ pub fn needs(recorded: &Recorded) -> Needs<'_> {
 }
 
 impl SessionFacts {
+    /// Whether `recorded` opens a session, of which [`Self::of`] then knows the facts.
+    #[must_use]
+    pub fn begins(recorded: &Recorded) -> bool {
+        matches!(recorded.event, Event::Session(SessionEvent::SessionOpened { .. }))
+    }
+
     /// What `recorded` says about the session that it opens, if it does.
     #[must_use]
     pub fn of(recorded: &Recorded) -> Option<Self> {
@@ -91,32 +97,50 @@ impl SessionFacts {
 }
 
 impl CallFacts {
+    /// The call that `recorded` begins, if it does, of which [`Self::of`] then knows the facts.
+    #[must_use]
+    pub fn begun_by(recorded: &Recorded) -> Option<&str> {
+        begun_by(recorded).map(|begun| begun.call)
+    }
+
     /// What `recorded` says about the call that it begins, if it does.
     #[must_use]
     pub fn of(recorded: &Recorded) -> Option<(&str, Self)> {
-        let Event::Session(event) = &recorded.event else { return None };
-        let (call, tool, route, bytes) = match event {
-            SessionEvent::ToolCallAdmitted { call, tool, route, arguments_bytes, .. } => {
-                (call, tool, Some(route), arguments_bytes)
-            }
-            SessionEvent::ToolCallRefused { call, tool, route, arguments_bytes, .. } => {
-                (call, tool, route.as_ref(), arguments_bytes)
-            }
-            SessionEvent::SessionOpened { .. }
-            | SessionEvent::ManifestServed { .. }
-            | SessionEvent::ToolCallRefusedAgain { .. }
-            | SessionEvent::ToolCallCancelRequested { .. }
-            | SessionEvent::ToolCallEnded { .. }
-            | SessionEvent::ToolCallAbandoned { .. }
-            | SessionEvent::SessionRevoked { .. } => return None,
-        };
+        let begun = begun_by(recorded)?;
         let facts = Self {
             position: position(recorded),
             started_at_us: recorded.place.recorded_at.0,
-            route: route.map(|route| (route.connection.as_str().into(), tool.as_str().into())),
-            arguments_bytes: i64::try_from(*bytes).unwrap_or(i64::MAX),
+            route: begun.route.map(|route| (route.connection.as_str().into(), begun.tool.into())),
+            arguments_bytes: i64::try_from(begun.arguments_bytes).unwrap_or(i64::MAX),
         };
-        Some((call.as_str(), facts))
+        Some((begun.call, facts))
+    }
+}
+
+struct Begun<'a> {
+    call: &'a str,
+    tool: &'a str,
+    route: Option<&'a Route>,
+    arguments_bytes: u64,
+}
+
+fn begun_by(recorded: &Recorded) -> Option<Begun<'_>> {
+    let Event::Session(event) = &recorded.event else { return None };
+    match event {
+        SessionEvent::ToolCallAdmitted { call, tool, route, arguments_bytes, .. } => {
+            Some(Begun { call: call.as_str(), tool, route: Some(route), arguments_bytes: *arguments_bytes })
+        }
+        SessionEvent::ToolCallRefused { call, tool, route, arguments_bytes, .. } => {
+            let route = route.as_ref();
+            Some(Begun { call: call.as_str(), tool, route, arguments_bytes: *arguments_bytes })
+        }
+        SessionEvent::SessionOpened { .. }
+        | SessionEvent::ManifestServed { .. }
+        | SessionEvent::ToolCallRefusedAgain { .. }
+        | SessionEvent::ToolCallCancelRequested { .. }
+        | SessionEvent::ToolCallEnded { .. }
+        | SessionEvent::ToolCallAbandoned { .. }
+        | SessionEvent::SessionRevoked { .. } => None,
     }
 }
 

@@ -18,7 +18,7 @@ use proctor_domain::{Event, Position, Recorded};
 
 pub use facts::{CallFacts, Known, Needs, SessionFacts, needs};
 pub use row::{Change, RowChange, Value};
-pub use tables::{Table, column};
+pub use tables::{Kind, Table, column};
 pub use tool_calls::CallOutcome;
 
 /// Counts the meanings that projections have given to the journal. Raise it with every change of

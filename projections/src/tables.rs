@@ -1,9 +1,18 @@
 //! The tables that projections fill: names and columns, key columns first.
 
+/// What stands in a column, where it is not empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text.
+    Text,
+    /// A number, a position, or microseconds.
+    Integer,
+}
+
 macro_rules! tables {
     ($(
         $(#[$doc:meta])*
-        $table:ident = $name:ident ($($key:ident),+) { $($column:ident),* $(,)? }
+        $table:ident = $name:ident ($($key:ident: $key_kind:ident),+) { $($column:ident: $kind:ident),* $(,)? }
     )+) => {
         /// A table of a projection.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +43,14 @@ macro_rules! tables {
                     $(Self::$table => &[$(stringify!($key),)+ $(stringify!($column)),*]),+
                 }
             }
+
+            /// What stands in each of [`Self::columns`].
+            #[must_use]
+            pub const fn kinds(self) -> &'static [Kind] {
+                match self {
+                    $(Self::$table => &[$(Kind::$key_kind,)+ $(Kind::$kind),*]),+
+                }
+            }
         }
 
         /// The index of each column in [`Table::columns`].
@@ -53,36 +70,44 @@ macro_rules! tables {
 
 tables! {
     /// One row per session, at the position of its opening.
-    Sessions = sessions (position) {
-        id, opened_at_us, by_kind, by_id, subject, virtual_server, version, access, expires_at_us,
-        calls_max, tools, label_indexes, calls_admitted, calls_refused, revoked_position,
-        revoked_at_us, revoked_by_kind, revoked_by_id, revoked_reason,
+    Sessions = sessions (position: Integer) {
+        id: Text, opened_at_us: Integer, by_kind: Text, by_id: Text, subject: Text,
+        virtual_server: Text, version: Integer, access: Text, expires_at_us: Integer,
+        calls_max: Integer, tools: Text, label_indexes: Text, calls_admitted: Integer,
+        calls_refused: Integer, revoked_position: Integer, revoked_at_us: Integer,
+        revoked_by_kind: Text, revoked_by_id: Text, revoked_reason: Text,
     }
     /// Which sessions carry a label.
-    SessionLabels = session_labels (label_index, position) {}
+    SessionLabels = session_labels (label_index: Text, position: Integer) {}
     /// One row per tool call, at the position of its admission or refusal.
-    ToolCalls = tool_calls (position) {
-        call_id, started_at_us, ended_at_us, ended_position, subject, session, virtual_server,
-        version, connection, tool, upstream_tool, definition, catalog, generation, replica, outcome,
-        reason, duration_us, arguments_bytes, result_bytes, client_name, client_version,
-        protocol_version, trace_id, repeats, late,
+    ToolCalls = tool_calls (position: Integer) {
+        call_id: Text, started_at_us: Integer, ended_at_us: Integer, ended_position: Integer,
+        subject: Text, session: Text, virtual_server: Text, version: Integer, connection: Text,
+        tool: Text, upstream_tool: Text, definition: Text, catalog: Text, generation: Integer,
+        replica: Text, outcome: Text, reason: Text, duration_us: Integer, arguments_bytes: Integer,
+        result_bytes: Integer, client_name: Text, client_version: Text, protocol_version: Text,
+        trace_id: Text, repeats: Integer, late: Integer,
     }
     /// Which tool calls were made in a session that carries a label.
-    CallLabels = call_labels (label_index, position) {}
+    CallLabels = call_labels (label_index: Text, position: Integer) {}
     /// One row per recorded answer to `tools/list`.
-    ManifestsServed = manifests_served (position) {
-        served_at_us, session, subject, virtual_server, version, manifest, tools, times, client_name,
-        client_version, protocol_version,
+    ManifestsServed = manifests_served (position: Integer) {
+        served_at_us: Integer, session: Text, subject: Text, virtual_server: Text,
+        version: Integer, manifest: Text, tools: Integer, times: Integer, client_name: Text,
+        client_version: Text, protocol_version: Text,
     }
     /// One row per administrative act.
-    AdminActs = admin_acts (position) {
-        recorded_at_us, by_kind, by_id, kind, object_kind, object_id, subject, reason, details,
+    AdminActs = admin_acts (position: Integer) {
+        recorded_at_us: Integer, by_kind: Text, by_id: Text, kind: Text, object_kind: Text,
+        object_id: Text, subject: Text, reason: Text, details: Text,
     }
     /// What ended all sessions opened so far of a subject, virtual server or connection.
-    Cuts = cuts (kind, id, position) { recorded_at_us, cause }
+    Cuts = cuts (kind: Text, id: Text, position: Integer) {
+        recorded_at_us: Integer, cause: Text,
+    }
     /// Tool calls by the hour of their start, once they have ended or were refused.
-    Usage = usage (hour, virtual_server, connection, tool, outcome) {
-        calls, duration_us, arguments_bytes, result_bytes,
+    Usage = usage (hour: Integer, virtual_server: Text, connection: Text, tool: Text, outcome: Text) {
+        calls: Integer, duration_us: Integer, arguments_bytes: Integer, result_bytes: Integer,
     }
 }
 

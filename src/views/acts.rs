@@ -1,9 +1,9 @@
 //! The audit trail's administrative acts.
 
 use proctor_domain::{Micros, Position, SubjectId};
-use rusqlite::Row;
 
-use super::select::{Condition, Page, per_subject, position};
+use super::record::{Broken, Record};
+use super::select::{Condition, Index, Page};
 use super::{Views, ViewsError};
 
 /// Which acts. What is not set does not matter.
@@ -61,13 +61,13 @@ impl ActFilter {
             conditions: vec![
                 Condition {
                     column: "t.subject",
-                    index_only_where: "t.subject IS NOT NULL",
+                    index: Index::Where("t.subject IS NOT NULL"),
                     value: subject.map(str::to_owned),
                 },
                 Condition::new("t.object_id", self.object_id.as_deref()),
                 Condition::new("t.kind", self.kind.as_deref()),
                 Condition::new("t.by_id", self.by.as_deref()),
-                Condition::new("t.object_kind", self.object_kind.as_deref()),
+                Condition::without_index("t.object_kind", self.object_kind.as_deref()),
             ],
             from: self.from_us,
             to: self.to_us,
@@ -89,29 +89,28 @@ impl Views {
         limit: usize,
     ) -> Result<Vec<ActRow>, ViewsError> {
         self.pool
-            .read(move |rows| {
-                per_subject(
-                    filter.subjects.as_deref(),
-                    limit,
-                    |row: &ActRow| row.position,
-                    |subject| filter.page(subject.map(SubjectId::as_str), before, limit).read(rows, act),
-                )
-            })
+            .page(
+                filter.subjects.as_deref(),
+                limit,
+                |subject| filter.page(subject, before, limit),
+                act,
+                |row| row.position,
+            )
             .await
     }
 }
 
-fn act(row: &Row<'_>) -> rusqlite::Result<ActRow> {
+fn act(row: &Record<'_>) -> Result<ActRow, Broken> {
     Ok(ActRow {
-        position: position(row, 0)?,
-        recorded_at: Micros(row.get(1)?),
-        by_kind: row.get(2)?,
-        by_id: row.get(3)?,
-        kind: row.get(4)?,
-        object_kind: row.get(5)?,
-        object_id: row.get(6)?,
-        subject: row.get::<_, Option<String>>(7)?.map(SubjectId::from),
-        reason: row.get(8)?,
-        details: row.get(9)?,
+        position: row.position(0)?,
+        recorded_at: Micros(row.integer(1)?),
+        by_kind: row.maybe_text(2)?,
+        by_id: row.maybe_text(3)?,
+        kind: row.text(4)?,
+        object_kind: row.text(5)?,
+        object_id: row.text(6)?,
+        subject: row.maybe_text(7)?.map(SubjectId::from),
+        reason: row.maybe_text(8)?,
+        details: row.text(9)?,
     })
 }

@@ -3,6 +3,8 @@
 use proctor_domain::Position;
 use proctor_projections::Unfounded;
 
+use super::record::Broken;
+
 /// A failure of the views. They follow from the journal, so none of these loses anything.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
@@ -13,14 +15,16 @@ pub enum ViewsError {
         doing: &'static str,
         /// What it said.
         #[source]
-        source: rusqlite::Error,
+        source: Broken,
     },
     /// The journal contradicts itself, or the views do not belong to it.
-    #[error("failed to bring the audit views up to date: {0}; delete views.db to build them anew")]
+    #[error(
+        "failed to bring the audit views up to date: {0}; delete views.db, or drop the schemas proctor_views_*, to build them anew"
+    )]
     Unfounded(#[from] Unfounded),
     /// A row to change that is not there.
     #[error(
-        "failed to bring the audit views up to date: no row of {table} to change; delete views.db to build them anew"
+        "failed to bring the audit views up to date: no row of {table} to change; delete views.db, or drop the schemas proctor_views_*, to build them anew"
     )]
     NoRow {
         /// Where.
@@ -49,7 +53,7 @@ pub enum ViewsError {
         after: Position,
         /// What it said.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Broken,
     },
     /// The server is shutting down.
     #[error("failed to read: the server is shutting down")]
@@ -60,8 +64,8 @@ pub enum ViewsError {
 }
 
 impl ViewsError {
-    pub(super) fn doing(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self {
-        move |source| Self::Database { doing, source }
+    pub(super) fn doing<E: Into<Broken>>(doing: &'static str) -> impl Fn(E) -> Self {
+        move |source| Self::Database { doing, source: source.into() }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What `tools/list` showed to whom.
 
 use proctor_domain::{Micros, Position, SessionId, SubjectId};
-use rusqlite::Row;
 
-use super::select::{Condition, Page, count, per_subject, position};
+use super::record::{Broken, Record};
+use super::select::{Condition, Page};
 use super::{Views, ViewsError};
 
 /// Which answers to `tools/list`. What is not set does not matter.
@@ -62,7 +62,7 @@ impl ManifestFilter {
             conditions: vec![
                 Condition::new("t.session", self.session.as_ref().map(SessionId::as_str)),
                 Condition::new("t.subject", subject),
-                Condition::new("t.virtual_server", self.virtual_server.as_deref()),
+                Condition::without_index("t.virtual_server", self.virtual_server.as_deref()),
             ],
             from: self.from_us,
             to: self.to_us,
@@ -84,31 +84,30 @@ impl Views {
         limit: usize,
     ) -> Result<Vec<ManifestRow>, ViewsError> {
         self.pool
-            .read(move |rows| {
-                per_subject(
-                    filter.subjects.as_deref(),
-                    limit,
-                    |row: &ManifestRow| row.position,
-                    |subject| filter.page(subject.map(SubjectId::as_str), before, limit).read(rows, manifest),
-                )
-            })
+            .page(
+                filter.subjects.as_deref(),
+                limit,
+                |subject| filter.page(subject, before, limit),
+                manifest,
+                |row| row.position,
+            )
             .await
     }
 }
 
-fn manifest(row: &Row<'_>) -> rusqlite::Result<ManifestRow> {
+fn manifest(row: &Record<'_>) -> Result<ManifestRow, Broken> {
     Ok(ManifestRow {
-        position: position(row, 0)?,
-        served_at: Micros(row.get(1)?),
-        session: row.get::<_, String>(2)?.into(),
-        subject: row.get::<_, String>(3)?.into(),
-        virtual_server: row.get(4)?,
-        version: row.get(5)?,
-        manifest: row.get(6)?,
-        tools: row.get(7)?,
-        times: count(row, 8)?,
-        client_name: row.get(9)?,
-        client_version: row.get(10)?,
-        protocol_version: row.get(11)?,
+        position: row.position(0)?,
+        served_at: Micros(row.integer(1)?),
+        session: row.text(2)?.into(),
+        subject: row.text(3)?.into(),
+        virtual_server: row.text(4)?,
+        version: row.number(5)?,
+        manifest: row.text(6)?,
+        tools: row.number(7)?,
+        times: row.count(8)?,
+        client_name: row.text(9)?,
+        client_version: row.text(10)?,
+        protocol_version: row.text(11)?,
     })
 }

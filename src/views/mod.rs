@@ -1,7 +1,8 @@
-//! The store of the projections: runs row changes in `views.db` and answers questions from its rows.
+//! The store of the projections: runs row changes and answers questions from the rows, which stand in
+//! SQLite or PostgreSQL.
 //!
-//! The views follow from the journal alone. They have a file of their own, which may be deleted: it is
-//! filled anew from the journal's beginning.
+//! The views follow from the journal alone. They have a file or a schema of their own, which may be
+//! deleted: it is filled anew from the journal's beginning.
 //!
 //! **Invariants.** No permission is decided here. An event is never left out: one that cannot be read
 //! stops the views where they are, and says so.
@@ -9,18 +10,22 @@
 mod acts;
 mod batch;
 mod error;
+mod form;
 mod manifests;
 mod memory;
+mod postgres;
 mod projector;
 mod read;
-mod schema;
+mod record;
 mod select;
 mod sessions;
+mod shape;
 mod source;
+mod sqlite;
 mod tool_calls;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proctor_domain::{Position, Recorded};
+use sqlx::PgPool;
 use tokio::sync::watch;
 
 pub use acts::{ActFilter, ActRow};
@@ -39,13 +45,24 @@ pub use sessions::{SessionCut, SessionFilter, SessionRow, SessionState, Sessions
 pub use source::JournalSource;
 pub use tool_calls::{ToolCallFilter, ToolCallRow};
 
-use projector::{Message, Projector};
+use projector::{Message, Part, Projector};
 use read::Pool;
 
 /// How long a list waits for the views to reach the journal's head.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Batches handed over and not yet taken in. What does not fit is read from the journal.
 const FEED_BATCHES_MAX: usize = 512;
+
+/// Where the rows stand.
+#[derive(Clone, Debug)]
+pub enum ViewsPlace {
+    /// In this file, which every process of this machine that uses it may write.
+    Sqlite(PathBuf),
+    /// In the database of the journal, where one process at a time writes them and all read them:
+    /// through the pool, and through one connection more that is made with the pool's options, anew
+    /// when those lead elsewhere. Its lock is its session's: a pooler between must not share it.
+    Postgres(PgPool),
+}
 
 /// How the views are doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +99,18 @@ struct Shared {
     stop: watch::Sender<bool>,
 }
 
+impl Shared {
+    fn new(position: Position) -> Arc<Self> {
+        let state = State { position, health: Health::CatchingUp { head: position } };
+        Arc::new(Self {
+            state: watch::Sender::new(state),
+            wanted: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            stop: watch::Sender::new(false),
+        })
+    }
+}
+
 /// The views of one journal. Dropping it stops them.
 pub struct Views {
     shared: Arc<Shared>,
@@ -91,33 +120,51 @@ pub struct Views {
 }
 
 impl Views {
-    /// Opens or makes the file at `path` and starts the thread that keeps it up to date. `runtime`
-    /// drives what `source` awaits.
+    /// Starts the thread that keeps the rows up to date, wherever they stand. `runtime` drives what
+    /// `source` awaits, and the pool.
     ///
     /// # Errors
-    /// When the file cannot be opened or made.
+    /// When the file cannot be opened or made. A PostgreSQL that does not answer is tried again and
+    /// again; [`Self::health`] says so meanwhile.
     pub fn open(
-        path: &Path,
+        place: ViewsPlace,
         source: impl JournalSource,
         runtime: tokio::runtime::Handle,
     ) -> Result<Self, ViewsError> {
-        let writer = write::Writer::open(path)?;
-        let position = writer.checkpoint()?.position;
-        let state = State { position, health: Health::CatchingUp { head: position } };
-        let shared = Arc::new(Shared {
-            state: watch::Sender::new(state),
-            wanted: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            stop: watch::Sender::new(false),
-        });
+        match place {
+            ViewsPlace::Sqlite(path) => {
+                let mut writer = sqlite::open(&path)?;
+                let shared = Shared::new(writer.checkpoint()?.position);
+                let pool = Pool::Sqlite(sqlite::Pool::new(&path));
+                let mut opened = Some(writer);
+                let open =
+                    move || opened.take().map_or_else(|| sqlite::open_again(&path), Ok).map(Part::Writes);
+                Self::start(shared, pool, open, source, runtime)
+            }
+            ViewsPlace::Postgres(pool) => {
+                let shared = Shared::new(Position(0));
+                let known = pool.clone();
+                let dial = postgres::Dial::new(move || known.connect_options(), shared.stop.subscribe());
+                let pool = Pool::Postgres(postgres::Pool::new(pool, runtime.clone()));
+                Self::start(shared, pool, move || postgres::open(&dial), source, runtime)
+            }
+        }
+    }
+
+    fn start(
+        shared: Arc<Shared>,
+        pool: Pool,
+        open: impl FnMut() -> Result<Part, ViewsError> + Send + 'static,
+        source: impl JournalSource,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Self, ViewsError> {
         let (feed, inbox) = sync_channel(FEED_BATCHES_MAX);
-        let projector =
-            Projector::new(PathBuf::from(path), Arc::new(source), runtime, inbox, Arc::clone(&shared));
+        let projector = Projector::new(Arc::new(source), runtime, inbox, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("views".to_owned())
-            .spawn(move || projector.run(writer))
+            .spawn(move || projector.run(open))
             .map_err(ViewsError::Thread)?;
-        Ok(Self { shared, feed, thread: Mutex::new(Some(thread)), pool: Pool::new(path) })
+        Ok(Self { shared, feed, thread: Mutex::new(Some(thread)), pool })
     }
 
     /// Hands over events just recorded, in order. Never waits: what does not fit is read later.

@@ -2,8 +2,8 @@
 //!
 //! It takes in what is handed to it, in memory, a thousand events or fifty milliseconds at a time, and
 //! at once when a reader waits. What was not handed over, or did not fit, it reads from the journal.
+//! Where another process writes the rows, it only watches how far they are, until that one is gone.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -15,16 +15,18 @@ use tokio::runtime::Handle;
 use super::error::ViewsError;
 use super::source::JournalSource;
 use super::write::Writer;
-use super::{Health, Shared};
+use super::{Health, Shared, WAIT_MAX, postgres};
 
 /// Events that are written without waiting for more.
 const BATCH_EVENTS: usize = 4_096;
-/// How long the first event of a batch waits for others.
-const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// Events read from the journal, and written, at a time.
 const READ_EVENTS: usize = 4_096;
 /// How long the views stand still after a failure before they try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often a process that does not write looks how far the rows are while somebody waits.
+const WATCH_WANTED_EVERY: Duration = Duration::from_millis(20);
+/// How often it looks while nobody does, and whether it may write: others may have failed.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How often reading the journal says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
@@ -42,9 +44,16 @@ enum Turn {
     Stop,
 }
 
+/// What a process has to do with the rows.
+pub(super) enum Part {
+    /// It writes them.
+    Writes(Writer),
+    /// Another one does.
+    Watches(postgres::Watch),
+}
+
 /// See the module.
 pub(super) struct Projector<S> {
-    path: PathBuf,
     source: Arc<S>,
     runtime: Handle,
     inbox: Receiver<Message>,
@@ -53,27 +62,82 @@ pub(super) struct Projector<S> {
 
 impl<S: JournalSource> Projector<S> {
     pub(super) fn new(
-        path: PathBuf,
         source: Arc<S>,
         runtime: Handle,
         inbox: Receiver<Message>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { path, source, runtime, inbox, shared }
+        Self { source, runtime, inbox, shared }
     }
 
-    /// Runs until it is stopped.
-    pub(super) fn run(self, writer: Writer) {
-        let mut writer = Some(writer);
+    /// Runs until it is stopped. `open` opens the database, again after each failure.
+    pub(super) fn run(self, mut open: impl FnMut() -> Result<Part, ViewsError>) {
         while !self.is_stopped() {
-            let opened = writer.take().map_or_else(|| Writer::open_again(&self.path), Ok);
-            match opened.and_then(|mut writer| self.follow(&mut writer)) {
+            match open().and_then(|part| self.play(part)) {
                 Ok(()) => break,
                 Err(_) if self.is_stopped() => break,
                 Err(error) => self.fail(&error),
             }
         }
         self.shared.state.send_modify(|state| state.health = Health::Stopped);
+    }
+
+    fn play(&self, part: Part) -> Result<(), ViewsError> {
+        let mut writer = match part {
+            Part::Writes(writer) => writer,
+            Part::Watches(watch) => match self.watch(watch)? {
+                Some(writer) => writer,
+                None => return Ok(()),
+            },
+        };
+        self.follow(&mut writer)
+    }
+
+    /// Watches until this process may write, or is stopped. What is handed over is let go: the one
+    /// that writes has it too.
+    fn watch(&self, mut watch: postgres::Watch) -> Result<Option<Writer>, ViewsError> {
+        let mut hurried: Option<Instant> = None;
+        let mut tried = Instant::now();
+        while !self.is_stopped() {
+            if tried.elapsed() >= WATCH_EVERY {
+                match watch.take_over()? {
+                    Part::Writes(writer) => return Ok(Some(writer)),
+                    Part::Watches(still) => watch = still,
+                }
+                tried = Instant::now();
+            }
+            let at = watch.position()?;
+            self.shared.state.send_modify(|state| {
+                state.position = at;
+                state.health = Health::Following;
+            });
+            let wanted = self.shared.wanted.load(Ordering::SeqCst);
+            if wanted <= at.0 {
+                hurried = None;
+            } else if hurried.get_or_insert_with(Instant::now).elapsed() > WAIT_MAX {
+                // Whoever waited has given up.
+                let _ = self.shared.wanted.compare_exchange(wanted, at.0, Ordering::SeqCst, Ordering::SeqCst);
+                hurried = None;
+            }
+            let rest = if hurried.is_some() { WATCH_WANTED_EVERY } else { WATCH_EVERY };
+            self.let_go(Instant::now() + rest, at, hurried.is_some());
+        }
+        Ok(None)
+    }
+
+    /// Lets go of what is handed over until then, or until somebody begins to wait.
+    fn let_go(&self, until: Instant, at: Position, hurried: bool) {
+        while !self.is_stopped() {
+            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                // Any message may be the one that wakes: a full channel takes no other.
+                Ok(Message::Recorded(_) | Message::Wake) => {
+                    if !hurried && self.shared.wanted.load(Ordering::SeqCst) > at.0 {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
     }
 
     fn follow(&self, writer: &mut Writer) -> Result<(), ViewsError> {
@@ -138,10 +202,13 @@ impl<S: JournalSource> Projector<S> {
     }
 
     fn live(&self, writer: &mut Writer, at: &mut Position) -> Result<Turn, ViewsError> {
+        let pace = writer.pace();
         let mut pending: Vec<Arc<Recorded>> = Vec::with_capacity(BATCH_EVENTS);
         let mut due: Option<Instant> = None;
+        let mut looked = Instant::now();
         loop {
-            let mut message = match due {
+            let look_due = pace.look_every.map(|every| looked + every);
+            let mut message = match due.or(look_due) {
                 None => self.inbox.recv().ok(),
                 Some(due) => self.inbox.recv_timeout(due.saturating_duration_since(Instant::now())).ok(),
             };
@@ -160,7 +227,7 @@ impl<S: JournalSource> Projector<S> {
             if pending.is_empty() {
                 due = None;
             } else {
-                due = due.or(Some(now + BATCH_WAIT));
+                due = due.or(Some(now + pace.batch_wait));
             }
             let stop = self.is_stopped();
             let waited_for = self.shared.wanted.load(Ordering::SeqCst) > at.0;
@@ -172,6 +239,10 @@ impl<S: JournalSource> Projector<S> {
                 gap |= *at < last;
                 pending.clear();
                 due = None;
+                looked = Instant::now();
+            } else if look_due.is_some_and(|due| due <= now) {
+                writer.look()?;
+                looked = Instant::now();
             }
             if stop {
                 return Ok(Turn::Stop);
@@ -230,13 +301,7 @@ impl<S: JournalSource> Projector<S> {
             tracing::error!(%because, "the audit views stand still");
         }
         self.shared.state.send_modify(|state| state.health = failing);
-        let until = Instant::now() + RETRY_AFTER;
-        while !self.is_stopped() {
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Recorded(_) | Message::Wake) => {}
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
-        }
+        self.let_go(Instant::now() + RETRY_AFTER, Position(u64::MAX), true);
     }
 }
 

@@ -1,56 +1,49 @@
-//! A few read-only connections, used on blocking threads.
+//! Asks the rows, wherever they stand.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rusqlite::Connection;
+use proctor_domain::{Position, SubjectId};
 
 use super::error::ViewsError;
-use super::schema;
+use super::record::{Broken, Record};
+use super::select::{Dialect, Page, Question, newest, per_subject};
+use super::{postgres, sqlite};
 
-/// Connections kept open between uses.
-const IDLE_CONNECTIONS_MAX: usize = 4;
 /// Reads at a time; others wait.
-const READS_MAX: usize = 4;
+pub(super) const READS_MAX: usize = 4;
 
-/// See the module.
-pub(super) struct Pool {
-    path: Arc<Path>,
-    idle: Arc<Mutex<Vec<Connection>>>,
-    turns: Arc<tokio::sync::Semaphore>,
+/// Where the rows are read.
+pub(super) enum Pool {
+    Sqlite(sqlite::Pool),
+    Postgres(postgres::Pool),
 }
 
 impl Pool {
-    pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: PathBuf::from(path).into(),
-            idle: Arc::default(),
-            turns: Arc::new(tokio::sync::Semaphore::new(READS_MAX)),
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
         }
     }
 
-    /// Runs `read` in one read transaction, so that all its statements see the same rows.
-    pub(super) async fn read<T: Send + 'static>(
+    /// The rows that answer `question`.
+    pub(super) async fn ask<T: Send + 'static>(&self, question: Question<T>) -> Result<Vec<T>, ViewsError> {
+        match self {
+            Self::Sqlite(pool) => pool.ask(question).await,
+            Self::Postgres(pool) => pool.ask(question).await,
+        }
+    }
+
+    /// One page of rows, newest first, of all or of some users.
+    pub(super) async fn page<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, ViewsError> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| ViewsError::Stopped)?;
-        let idle = Arc::clone(&self.idle);
-        let path = Arc::clone(&self.path);
-        let run = move || {
-            let _turn = turn;
-            let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = kept.map_or_else(|| schema::open_read_only(&path), Ok)?;
-            let answer = connection
-                .unchecked_transaction()
-                .and_then(|transaction| read(&transaction))
-                .map_err(ViewsError::doing("read the audit views"))?;
-            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < IDLE_CONNECTIONS_MAX {
-                idle.push(connection);
-            }
-            Ok(answer)
-        };
-        tokio::task::spawn_blocking(run).await.map_err(|_| ViewsError::Stopped)?
+        subjects: Option<&[SubjectId]>,
+        limit: usize,
+        page: impl Fn(Option<&str>) -> Page,
+        row: fn(&Record<'_>) -> Result<T, Broken>,
+        position: fn(&T) -> Position,
+    ) -> Result<Vec<T>, ViewsError> {
+        let statements = per_subject(subjects, self.dialect(), page);
+        let several = statements.len() > 1;
+        let rows = self.ask(Question { statements, row }).await?;
+        Ok(if several { newest(rows, limit, position) } else { rows })
     }
 }

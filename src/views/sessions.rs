@@ -2,10 +2,9 @@
 
 use proctor_domain::session::{Access, TTL_SECONDS_MAX};
 use proctor_domain::{Micros, Name, Position, SessionId, SubjectId};
-use rusqlite::types::{Type, Value};
-use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
-use super::select::{Condition, Label, Page, count, first_at, maybe_position, per_subject, position};
+use super::record::{Broken, Record};
+use super::select::{Bound, Condition, Label, Page, Question, Statement, first_at};
 use super::{Views, ViewsError};
 
 /// Which sessions. What is not set does not matter.
@@ -199,14 +198,13 @@ impl Views {
         limit: usize,
     ) -> Result<Vec<SessionRow>, ViewsError> {
         self.pool
-            .read(move |rows| {
-                per_subject(
-                    filter.subjects.as_deref(),
-                    limit,
-                    |row: &SessionRow| row.position,
-                    |subject| filter.page(subject.map(SubjectId::as_str), before, limit).read(rows, session),
-                )
-            })
+            .page(
+                filter.subjects.as_deref(),
+                limit,
+                |subject| filter.page(subject, before, limit),
+                session,
+                |row| row.position,
+            )
             .await
     }
 
@@ -215,13 +213,9 @@ impl Views {
     /// # Errors
     /// When the views cannot be read.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, ViewsError> {
-        self.pool
-            .read(move |rows| {
-                rows.prepare_cached(concat!("SELECT ", columns!(), " FROM sessions t WHERE t.id = $1"))?
-                    .query_row([id.as_str()], session)
-                    .optional()
-            })
-            .await
+        let sql = concat!("SELECT ", columns!(), " FROM sessions t WHERE t.id = $1").to_owned();
+        let statements = vec![Statement { sql, values: vec![Bound::Text(id.as_str().to_owned())] }];
+        Ok(self.pool.ask(Question { statements, row: session }).await?.pop())
     }
 
     /// How many sessions are open at this time: what a revocation now would end.
@@ -229,92 +223,87 @@ impl Views {
     /// # Errors
     /// When the views cannot be read.
     pub async fn count_open_sessions(&self, of: SessionsOf, at: Micros) -> Result<u64, ViewsError> {
-        self.pool
-            .read(move |rows| match &of {
-                SessionsOf::Subject(subject) => open(rows, COUNT_BY_SUBJECT_SQL, at, &[subject.as_str()]),
-                SessionsOf::VirtualServer(name) => open(rows, COUNT_BY_SERVER_SQL, at, &[name.as_str()]),
-                SessionsOf::Connection { name, virtual_servers } => {
-                    virtual_servers.iter().try_fold(0, |sum, server| {
-                        let values = [server.as_str(), name.as_str()];
-                        Ok(sum + open(rows, COUNT_BY_CONNECTION_SQL, at, &values)?)
-                    })
-                }
-            })
-            .await
+        let counts = self.pool.ask(Question { statements: of.counts(at), row: |row| row.count(0) }).await?;
+        Ok(counts.into_iter().sum())
     }
 }
 
-macro_rules! count_sql {
-    ($column:literal, $also:literal) => {
-        concat!(
-            "SELECT COUNT(*) FROM sessions t WHERE t.position >= $1 AND t.expires_at_us > $2 \
-             AND t.revoked_position IS NULL AND t.",
-            $column,
-            " = $3 \
-             AND NOT EXISTS (SELECT 1 FROM cuts c WHERE c.kind = 'subject' AND c.id = t.subject \
-                             AND c.position > t.position) \
-             AND NOT EXISTS (SELECT 1 FROM cuts c WHERE c.kind = 'virtual_server' \
-                             AND c.id = t.virtual_server AND c.position > t.position)",
-            $also
-        )
-    };
+impl SessionsOf {
+    /// Statements that count the open ones, to be summed.
+    pub(super) fn counts(&self, at: Micros) -> Vec<Statement> {
+        match self {
+            Self::Subject(subject) => vec![count_open("t.subject", subject.as_str(), None, at)],
+            Self::VirtualServer(name) => vec![count_open("t.virtual_server", name.as_str(), None, at)],
+            Self::Connection { name, virtual_servers } => virtual_servers
+                .iter()
+                .map(|server| count_open("t.virtual_server", server.as_str(), Some(name.as_str()), at))
+                .collect(),
+        }
+    }
 }
 
-pub(super) const COUNT_BY_SUBJECT_SQL: &str = count_sql!("subject", "");
-pub(super) const COUNT_BY_SERVER_SQL: &str = count_sql!("virtual_server", "");
-pub(super) const COUNT_BY_CONNECTION_SQL: &str = count_sql!(
-    "virtual_server",
-    " AND NOT EXISTS (SELECT 1 FROM cuts c WHERE c.kind = 'connection' AND c.id = $4 \
-                      AND c.position > t.position)"
-);
-
-fn open(rows: &Connection, sql: &str, at: Micros, names: &[&str]) -> rusqlite::Result<u64> {
+fn count_open(column: &str, id: &str, connection: Option<&str>, at: Micros) -> Statement {
+    let mut asked = Statement::default();
+    let id = asked.place_text(id);
     // No session lives longer, so none opened before can be open.
-    let earliest = Micros(at.0 - i64::from(TTL_SECONDS_MAX) * 1_000_000);
-    let from = first_at(rows, "sessions", "opened_at_us", earliest)?;
-    let mut values = vec![Value::Integer(from), Value::Integer(at.0)];
-    values.extend(names.iter().map(|name| Value::Text((*name).to_owned())));
-    rows.prepare_cached(sql)?.query_row(params_from_iter(values), |row| count(row, 0))
+    let earliest = asked.place(Bound::Integer(at.0 - i64::from(TTL_SECONDS_MAX) * 1_000_000));
+    let from = first_at("sessions", "opened_at_us", &earliest);
+    let at = asked.place(Bound::Integer(at.0));
+    let mut sql = format!(
+        "SELECT COUNT(*) FROM sessions t WHERE {column} = {id} AND t.position >= {from} \
+         AND t.expires_at_us > {at} AND t.revoked_position IS NULL"
+    );
+    let mut not_cut = |kind: &str, id: &str| {
+        sql.push_str(&format!(
+            " AND NOT EXISTS (SELECT 1 FROM cuts c WHERE c.kind = '{kind}' AND c.id = {id} \
+             AND c.position > t.position)"
+        ));
+    };
+    not_cut("subject", "t.subject");
+    not_cut("virtual_server", "t.virtual_server");
+    if let Some(connection) = connection {
+        not_cut("connection", &asked.place_text(connection));
+    }
+    asked.sql = sql;
+    asked
 }
 
-fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
-    let access: String = row.get(8)?;
+fn session(row: &Record<'_>) -> Result<SessionRow, Broken> {
+    let access = row.text(8)?;
     let access = match access.as_str() {
         "full" => Access::Full,
         "read_only" => Access::ReadOnly,
         other => {
             let unknown = format!("no access is called \"{}\"", other.escape_debug());
-            return Err(rusqlite::Error::FromSqlConversionFailure(8, Type::Text, unknown.into()));
+            return Err(unknown.into());
         }
     };
     let cut = |column: usize| {
-        let at = row.get::<_, Option<i64>>(column + 1)?;
-        let position = maybe_position(row, column)?;
-        Ok::<_, rusqlite::Error>(
-            position.zip(at).map(|(position, at)| SessionCut { position, at: Micros(at) }),
-        )
+        let at = row.maybe_integer(column + 1)?;
+        let position = row.maybe_position(column)?;
+        Ok::<_, Broken>(position.zip(at).map(|(position, at)| SessionCut { position, at: Micros(at) }))
     };
     let cuts = [cut(19)?, cut(21)?];
     Ok(SessionRow {
-        position: position(row, 0)?,
-        session: row.get::<_, String>(1)?.into(),
-        opened_at: Micros(row.get(2)?),
-        by_kind: row.get(3)?,
-        by_id: row.get(4)?,
-        subject: row.get::<_, String>(5)?.into(),
-        virtual_server: row.get(6)?,
-        version: row.get(7)?,
+        position: row.position(0)?,
+        session: row.text(1)?.into(),
+        opened_at: Micros(row.integer(2)?),
+        by_kind: row.text(3)?,
+        by_id: row.text(4)?,
+        subject: row.text(5)?.into(),
+        virtual_server: row.text(6)?,
+        version: row.number(7)?,
         access,
-        expires_at: Micros(row.get(9)?),
-        calls_max: row.get(10)?,
-        tools: row.get(11)?,
-        calls_admitted: count(row, 12)?,
-        calls_refused: count(row, 13)?,
-        revoked_position: maybe_position(row, 14)?,
-        revoked_at: row.get::<_, Option<i64>>(15)?.map(Micros),
-        revoked_by_kind: row.get(16)?,
-        revoked_by_id: row.get(17)?,
-        revoked_reason: row.get(18)?,
+        expires_at: Micros(row.integer(9)?),
+        calls_max: row.number(10)?,
+        tools: row.maybe_text(11)?,
+        calls_admitted: row.count(12)?,
+        calls_refused: row.count(13)?,
+        revoked_position: row.maybe_position(14)?,
+        revoked_at: row.maybe_integer(15)?.map(Micros),
+        revoked_by_kind: row.maybe_text(16)?,
+        revoked_by_id: row.maybe_text(17)?,
+        revoked_reason: row.maybe_text(18)?,
         cut: cuts.into_iter().flatten().min_by_key(|cut| cut.position),
     })
 }

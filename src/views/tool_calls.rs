@@ -2,10 +2,9 @@
 
 use proctor_domain::{CallId, Micros, Position, ReplicaId, SessionId, SubjectId};
 use proctor_projections::CallOutcome;
-use rusqlite::types::Type;
-use rusqlite::{OptionalExtension as _, Row};
 
-use super::select::{Condition, Label, Page, count, maybe_position, per_subject, position};
+use super::record::{Broken, Record};
+use super::select::{Bound, Condition, Index, Label, Page, Question, Statement};
 use super::{Views, ViewsError};
 
 /// Which tool calls. What is not set does not matter.
@@ -105,19 +104,19 @@ impl ToolCallFilter {
         let rare = self.outcome.filter(|outcome| *outcome != CallOutcome::Succeeded);
         let common = self.outcome.filter(|outcome| *outcome == CallOutcome::Succeeded);
         // The narrowest first. Most calls succeed: no index leads to those.
-        let mut conditions = vec![
+        let conditions = vec![
             Condition::new("t.session", self.session.as_ref().map(SessionId::as_str)),
             Condition::new("t.subject", subject),
             Condition {
                 column: "t.outcome",
-                index_only_where: "t.outcome <> 'succeeded'",
+                index: Index::Where("t.outcome <> 'succeeded'"),
                 value: rare.map(|outcome| outcome.code().to_owned()),
             },
             Condition::new("t.tool", self.tool.as_deref()),
             Condition::new("t.connection", self.connection.as_deref()),
             Condition::new("t.virtual_server", self.virtual_server.as_deref()),
+            Condition::without_index("t.outcome", common.map(CallOutcome::code)),
         ];
-        conditions.push(Condition::new("t.outcome", common.map(CallOutcome::code)));
         Page {
             columns: columns!(),
             table: "tool_calls",
@@ -149,16 +148,13 @@ impl Views {
         limit: usize,
     ) -> Result<Vec<ToolCallRow>, ViewsError> {
         self.pool
-            .read(move |rows| {
-                per_subject(
-                    filter.subjects.as_deref(),
-                    limit,
-                    |row: &ToolCallRow| row.position,
-                    |subject| {
-                        filter.page(subject.map(SubjectId::as_str), before, limit).read(rows, tool_call)
-                    },
-                )
-            })
+            .page(
+                filter.subjects.as_deref(),
+                limit,
+                |subject| filter.page(subject, before, limit),
+                tool_call,
+                |row| row.position,
+            )
             .await
     }
 
@@ -167,17 +163,9 @@ impl Views {
     /// # Errors
     /// When the views cannot be read.
     pub async fn tool_call(&self, call: CallId) -> Result<Option<ToolCallRow>, ViewsError> {
-        self.pool
-            .read(move |rows| {
-                rows.prepare_cached(concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM tool_calls t WHERE t.call_id = $1"
-                ))?
-                .query_row([call.as_str()], tool_call)
-                .optional()
-            })
-            .await
+        let sql = concat!("SELECT ", columns!(), " FROM tool_calls t WHERE t.call_id = $1").to_owned();
+        let statements = vec![Statement { sql, values: vec![Bound::Text(call.as_str().to_owned())] }];
+        Ok(self.pool.ask(Question { statements, row: tool_call }).await?.pop())
     }
 
     /// The calls that a process has admitted and not ended, oldest first.
@@ -185,15 +173,10 @@ impl Views {
     /// # Errors
     /// When the views cannot be read.
     pub async fn open_calls_of(&self, replica: ReplicaId) -> Result<Vec<(SessionId, CallId)>, ViewsError> {
-        self.pool
-            .read(move |rows| {
-                rows.prepare_cached(OPEN_CALLS_SQL)?
-                    .query_map([replica.as_str()], |row| {
-                        Ok((row.get::<_, String>(0)?.into(), row.get::<_, String>(1)?.into()))
-                    })?
-                    .collect()
-            })
-            .await
+        let values = vec![Bound::Text(replica.as_str().to_owned())];
+        let statements = vec![Statement { sql: OPEN_CALLS_SQL.to_owned(), values }];
+        let row = |row: &Record<'_>| Ok((row.text(0)?.into(), row.text(1)?.into()));
+        self.pool.ask(Question { statements, row }).await
     }
 }
 
@@ -201,44 +184,37 @@ impl Views {
 pub(super) const OPEN_CALLS_SQL: &str = "SELECT t.session, t.call_id FROM tool_calls t
      WHERE t.outcome = 'in_flight' AND t.outcome <> 'succeeded' AND t.replica = $1 ORDER BY t.position";
 
-fn tool_call(row: &Row<'_>) -> rusqlite::Result<ToolCallRow> {
-    let outcome: String = row.get(16)?;
-    let outcome = CallOutcome::from_code(&outcome).ok_or_else(|| {
-        let unknown = format!("no outcome is called \"{}\"", outcome.escape_debug());
-        rusqlite::Error::FromSqlConversionFailure(16, Type::Text, unknown.into())
-    })?;
-    let maybe_count = |column: usize| {
-        Ok::<_, rusqlite::Error>(
-            row.get::<_, Option<i64>>(column)?.map(|n| u64::try_from(n).unwrap_or_default()),
-        )
-    };
+fn tool_call(row: &Record<'_>) -> Result<ToolCallRow, Broken> {
+    let outcome = row.text(16)?;
+    let outcome = CallOutcome::from_code(&outcome)
+        .ok_or_else(|| format!("no outcome is called \"{}\"", outcome.escape_debug()))?;
     Ok(ToolCallRow {
-        position: position(row, 0)?,
-        call: row.get::<_, String>(1)?.into(),
-        started_at: Micros(row.get(2)?),
-        ended_at: row.get::<_, Option<i64>>(3)?.map(Micros),
-        ended_position: maybe_position(row, 4)?,
-        subject: row.get::<_, String>(5)?.into(),
-        session: row.get::<_, String>(6)?.into(),
-        virtual_server: row.get(7)?,
-        version: row.get(8)?,
-        connection: row.get(9)?,
-        tool: row.get(10)?,
-        upstream_tool: row.get(11)?,
-        definition: row.get(12)?,
-        catalog: row.get(13)?,
-        generation: row.get(14)?,
-        replica: row.get::<_, Option<String>>(15)?.map(ReplicaId::from),
+        position: row.position(0)?,
+        call: row.text(1)?.into(),
+        started_at: Micros(row.integer(2)?),
+        ended_at: row.maybe_integer(3)?.map(Micros),
+        ended_position: row.maybe_position(4)?,
+        subject: row.text(5)?.into(),
+        session: row.text(6)?.into(),
+        virtual_server: row.text(7)?,
+        version: row.maybe_number(8)?,
+        connection: row.maybe_text(9)?,
+        tool: row.text(10)?,
+        upstream_tool: row.maybe_text(11)?,
+        definition: row.maybe_text(12)?,
+        catalog: row.maybe_text(13)?,
+        generation: row.maybe_number(14)?,
+        replica: row.maybe_text(15)?.map(ReplicaId::from),
         outcome,
-        reason: row.get(17)?,
-        duration_us: maybe_count(18)?,
-        arguments_bytes: count(row, 19)?,
-        result_bytes: maybe_count(20)?,
-        client_name: row.get(21)?,
-        client_version: row.get(22)?,
-        protocol_version: row.get(23)?,
-        trace_id: row.get(24)?,
-        repeats: count(row, 25)?,
-        late: row.get(26)?,
+        reason: row.maybe_text(17)?,
+        duration_us: row.maybe_count(18)?,
+        arguments_bytes: row.count(19)?,
+        result_bytes: row.maybe_count(20)?,
+        client_name: row.text(21)?,
+        client_version: row.text(22)?,
+        protocol_version: row.text(23)?,
+        trace_id: row.maybe_text(24)?,
+        repeats: row.count(25)?,
+        late: row.integer(26)? != 0,
     })
 }

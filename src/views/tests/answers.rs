@@ -1,6 +1,7 @@
 //! What the lists say.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proctor_domain::session::Outcome;
 use proctor_domain::session::SessionEvent;
@@ -8,12 +9,23 @@ use proctor_domain::subject::SubjectEvent;
 use proctor_domain::virtual_server::VirtualServerEvent;
 use proctor_domain::{Micros, Position, Recorded};
 
-use super::Folder;
 use super::history::{History, START_US, by, name};
+use super::{Home, on_both_stores};
 use crate::views::{
     ActFilter, CallOutcome, JournalSource, ManifestFilter, SessionFilter, SessionState, SessionsOf,
     ToolCallFilter, ToolCallRow, Views,
 };
+
+on_both_stores!(
+    a_tool_call_is_shown_with_all_that_was_recorded_of_it,
+    pages_of_tool_calls_run_newest_first_and_miss_and_repeat_nothing,
+    a_label_finds_its_sessions_and_their_calls,
+    a_session_shows_as_open_expired_or_revoked_and_is_counted_while_open,
+    every_kind_of_act_is_on_the_record_with_who_did_it,
+    what_was_shown_is_on_the_record,
+);
+
+const SOON: Duration = Duration::from_secs(20);
 
 struct Fixed(Vec<Arc<Recorded>>);
 
@@ -29,11 +41,11 @@ impl JournalSource for Fixed {
     }
 }
 
-async fn views(folder: &Folder, history: History) -> Views {
+async fn views(home: &Home, history: History) -> Views {
     let head = Position(history.events.len() as u64);
-    let handle = tokio::runtime::Handle::current();
-    let views = Views::open(&folder.views(), Fixed(history.events), handle).unwrap();
-    views.wait_for(head, crate::views::WAIT_MAX).await.unwrap();
+    let views = home.views(Fixed(history.events));
+    // Making the tables comes first, and waiting for a database may take longer than a list may.
+    views.wait_for(head, SOON).await.unwrap();
     views
 }
 
@@ -41,8 +53,7 @@ fn calls(rows: &[ToolCallRow]) -> Vec<&str> {
     rows.iter().map(|row| row.call.as_str()).collect()
 }
 
-#[tokio::test]
-async fn a_tool_call_is_shown_with_all_that_was_recorded_of_it() {
+async fn a_tool_call_is_shown_with_all_that_was_recorded_of_it(home: &Home) {
     let mut history = History::default();
     let session = history.open("sub_1", "srv0", &["l1"]);
     history.wait(5);
@@ -53,8 +64,7 @@ async fn a_tool_call_is_shown_with_all_that_was_recorded_of_it() {
     let again = SessionEvent::ToolCallRefusedAgain { call: refused.clone(), times: 4 };
     history.record("session", &format!("ses_{session}"), again);
     let open = history.admit(session, 1);
-    let folder = Folder::new();
-    let views = views(&folder, history).await;
+    let views = views(home, history).await;
 
     let row = views.tool_call(ended).await.unwrap().unwrap();
     assert_eq!(row.position, Position(2));
@@ -82,11 +92,9 @@ async fn a_tool_call_is_shown_with_all_that_was_recorded_of_it() {
     views.stop();
 }
 
-#[tokio::test]
-async fn pages_of_tool_calls_run_newest_first_and_miss_and_repeat_nothing() {
+async fn pages_of_tool_calls_run_newest_first_and_miss_and_repeat_nothing(home: &Home) {
     let choices: Vec<(u8, u16)> = (0..1_500_u16).map(|n| ((n % 251) as u8, n.wrapping_mul(7_919))).collect();
-    let folder = Folder::new();
-    let views = views(&folder, History::of(&choices)).await;
+    let views = views(home, History::of(&choices)).await;
     let all = views.tool_calls(ToolCallFilter::default(), None, 1_000).await.unwrap();
     assert!(all.len() > 200);
     assert!(all.is_sorted_by(|newer, older| newer.position > older.position));
@@ -145,8 +153,7 @@ async fn pages_of_tool_calls_run_newest_first_and_miss_and_repeat_nothing() {
     views.stop();
 }
 
-#[tokio::test]
-async fn a_label_finds_its_sessions_and_their_calls() {
+async fn a_label_finds_its_sessions_and_their_calls(home: &Home) {
     let mut history = History::default();
     let plain = history.open("sub_1", "srv0", &[]);
     let labelled = history.open("sub_1", "srv0", &["l1", "l2", "l1"]);
@@ -154,8 +161,7 @@ async fn a_label_finds_its_sessions_and_their_calls() {
     history.admit(plain, 0);
     let first = history.admit(labelled, 1);
     let second = history.admit(other, 2);
-    let folder = Folder::new();
-    let views = views(&folder, history).await;
+    let views = views(home, history).await;
 
     let filter =
         |label: &str| ToolCallFilter { label_index: Some(label.into()), ..ToolCallFilter::default() };
@@ -176,8 +182,7 @@ async fn a_label_finds_its_sessions_and_their_calls() {
     views.stop();
 }
 
-#[tokio::test]
-async fn a_session_shows_as_open_expired_or_revoked_and_is_counted_while_open() {
+async fn a_session_shows_as_open_expired_or_revoked_and_is_counted_while_open(home: &Home) {
     let mut history = History::default();
     history.open("sub_1", "srv0", &[]);
     history.open("sub_1", "srv1", &[]);
@@ -194,8 +199,7 @@ async fn a_session_shows_as_open_expired_or_revoked_and_is_counted_while_open() 
     let retired = VirtualServerEvent::VirtualServerRetired { by: by(), reason: "old".into() };
     history.record("virtual_server", "srv1", retired);
     let now = history.now();
-    let folder = Folder::new();
-    let views = views(&folder, history).await;
+    let views = views(home, history).await;
 
     let mut states = Vec::new();
     for row in views.sessions(SessionFilter::default(), None, 50).await.unwrap().iter().rev() {
@@ -226,16 +230,14 @@ async fn a_session_shows_as_open_expired_or_revoked_and_is_counted_while_open() 
     views.stop();
 }
 
-#[tokio::test]
-async fn every_kind_of_act_is_on_the_record_with_who_did_it() {
+async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
     let mut history = History::default();
     history.open("sub_9", "srv0", &["l1"]);
     for pick in 0..20 {
         history.administer(pick);
     }
     history.record("session", "ses_1", SessionEvent::SessionRevoked { by: by(), reason: "over".into() });
-    let folder = Folder::new();
-    let views = views(&folder, history).await;
+    let views = views(home, history).await;
 
     let acts = views.acts(ActFilter::default(), None, 50).await.unwrap();
     let kinds: Vec<&str> = acts.iter().rev().map(|act| act.kind.as_str()).collect();
@@ -266,12 +268,10 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it() {
     views.stop();
 }
 
-#[tokio::test]
-async fn what_was_shown_is_on_the_record() {
+async fn what_was_shown_is_on_the_record(home: &Home) {
     let mut history = History::of(&[(0, 0), (18, 0), (18, 1)]);
     history.open("sub_2", "srv1", &[]);
-    let folder = Folder::new();
-    let views = views(&folder, history).await;
+    let views = views(home, history).await;
     let all = views.manifests_served(ManifestFilter::default(), None, 9).await.unwrap();
     assert_eq!(all.len(), 2);
     assert_eq!((all[0].subject.as_str(), all[0].session.as_str()), ("sub_0", "ses_1"));

@@ -7,9 +7,19 @@ use std::time::Duration;
 use proctor_domain::{Position, Recorded, UnreadableEvent};
 
 use super::history::History;
-use super::{Folder, dump};
-use crate::views::write::Writer;
+use super::{Home, on_both_stores};
 use crate::views::{Health, JournalSource, Views};
+
+on_both_stores!(
+    what_is_handed_over_is_taken_in_without_reading_the_journal,
+    a_gap_and_a_full_channel_are_made_good_from_the_journal_though_nobody_waits,
+    a_reader_that_waits_is_served_from_the_journal_when_nothing_was_handed_over,
+    an_unknown_event_stops_the_views_and_says_so_until_it_can_be_read,
+    stopping_writes_what_was_handed_over_and_the_next_start_goes_on_from_there,
+    views_of_an_undone_past_are_made_anew,
+    two_processes_take_in_every_event_once,
+    stopping_does_not_wait_for_a_journal_that_does_not_answer,
+);
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -45,15 +55,15 @@ fn events(count: u16) -> Vec<Arc<Recorded>> {
     History::of(&choices).events
 }
 
-fn expected(events: &[Arc<Recorded>]) -> Vec<(&'static str, Vec<rusqlite::types::Value>)> {
-    let folder = Folder::new();
-    Writer::open(&folder.views()).unwrap().apply(events).unwrap();
-    dump(&folder.views())
+/// The rows of these events, taken in at once by SQLite.
+fn expected(events: &[Arc<Recorded>]) -> Vec<String> {
+    let home = Home::sqlite();
+    home.apply(events);
+    home.dump()
 }
 
-fn open(folder: &Folder, journal: &Arc<Journal>) -> Views {
-    let source = Source(Arc::clone(journal));
-    Views::open(&folder.views(), source, tokio::runtime::Handle::current()).unwrap()
+fn open(home: &Home, journal: &Arc<Journal>) -> Views {
+    home.views(Source(Arc::clone(journal)))
 }
 
 async fn reach(views: &Views, position: u64) {
@@ -71,11 +81,10 @@ fn feed(views: &Views, events: &[Arc<Recorded>]) {
     }
 }
 
-#[tokio::test]
-async fn what_is_handed_over_is_taken_in_without_reading_the_journal() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+async fn what_is_handed_over_is_taken_in_without_reading_the_journal(home: &Home) {
+    let journal = Arc::new(Journal::default());
     let events = events(900);
-    let views = open(&folder, &journal);
+    let views = open(home, &journal);
     while views.health() != Health::Following {
         tokio::task::yield_now().await;
     }
@@ -83,16 +92,15 @@ async fn what_is_handed_over_is_taken_in_without_reading_the_journal() {
     feed(&views, &events);
     views.wait_for(Position(events.len() as u64), SOON).await.unwrap();
     assert_eq!(journal.reads.load(Ordering::SeqCst), reads);
-    assert_eq!(dump(&folder.views()), expected(&events));
+    assert_eq!(home.dump(), expected(&events));
     views.stop();
 }
 
-#[tokio::test]
-async fn a_gap_and_a_full_channel_are_made_good_from_the_journal_though_nobody_waits() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+async fn a_gap_and_a_full_channel_are_made_good_from_the_journal_though_nobody_waits(home: &Home) {
+    let journal = Arc::new(Journal::default());
     let events = events(6_000);
     *journal.events.lock().unwrap() = events[..1_000].to_vec();
-    let views = open(&folder, &journal);
+    let views = open(home, &journal);
     views.wait_for(Position(1_000), SOON).await.unwrap();
     *journal.events.lock().unwrap() = events[..1_600].to_vec();
     feed(&views, &events[1_500..1_600]);
@@ -100,14 +108,13 @@ async fn a_gap_and_a_full_channel_are_made_good_from_the_journal_though_nobody_w
     *journal.events.lock().unwrap() = events.clone();
     feed(&views, &events[1_600..]);
     reach(&views, 6_000).await;
-    assert_eq!(dump(&folder.views()), expected(&events));
+    assert_eq!(home.dump(), expected(&events));
     views.stop();
 }
 
-#[tokio::test]
-async fn a_reader_that_waits_is_served_from_the_journal_when_nothing_was_handed_over() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
-    let views = open(&folder, &journal);
+async fn a_reader_that_waits_is_served_from_the_journal_when_nothing_was_handed_over(home: &Home) {
+    let journal = Arc::new(Journal::default());
+    let views = open(home, &journal);
     let events = events(50);
     *journal.events.lock().unwrap() = events.clone();
     views.wait_for(Position(50), SOON).await.unwrap();
@@ -118,87 +125,67 @@ async fn a_reader_that_waits_is_served_from_the_journal_when_nothing_was_handed_
     views.stop();
 }
 
-#[tokio::test]
-async fn an_unknown_event_stops_the_views_and_says_so_until_it_can_be_read() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+async fn an_unknown_event_stops_the_views_and_says_so_until_it_can_be_read(home: &Home) {
+    let journal = Arc::new(Journal::default());
     let events = events(20);
     *journal.events.lock().unwrap() = events.clone();
     journal.unreadable.store(true, Ordering::SeqCst);
-    let views = open(&folder, &journal);
+    let views = open(home, &journal);
     let error = views.wait_for(Position(20), SOON).await.unwrap_err();
     assert_eq!(error.at, Position(0));
     assert!(error.to_string().contains("hologram"), "{error}");
     assert!(matches!(views.health(), Health::Failing { because } if because.contains("hologram")));
-    assert!(dump(&folder.views()).is_empty());
+    assert!(home.dump().is_empty());
 
     journal.unreadable.store(false, Ordering::SeqCst);
     while views.position() < Position(20) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(dump(&folder.views()), expected(&events));
+    assert_eq!(home.dump(), expected(&events));
     views.stop();
 }
 
-#[tokio::test]
-async fn stopping_writes_what_was_handed_over_and_the_next_start_goes_on_from_there() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+async fn stopping_writes_what_was_handed_over_and_the_next_start_goes_on_from_there(home: &Home) {
+    let journal = Arc::new(Journal::default());
     let events = events(300);
-    let views = open(&folder, &journal);
+    let views = open(home, &journal);
     while views.health() != Health::Following {
         tokio::task::yield_now().await;
     }
     feed(&views, &events[..200]);
     views.stop();
-    assert_eq!(dump(&folder.views()), expected(&events[..200]));
+    assert_eq!(home.dump(), expected(&events[..200]));
 
     *journal.events.lock().unwrap() = events.clone();
-    let views = open(&folder, &journal);
-    assert_eq!(views.position(), Position(200));
+    let views = open(home, &journal);
+    reach(&views, 200).await;
     views.wait_for(Position(300), SOON).await.unwrap();
-    assert_eq!(dump(&folder.views()), expected(&events));
+    assert_eq!(home.dump(), expected(&events));
     views.stop();
 }
 
-#[tokio::test]
-async fn views_of_an_undone_past_or_another_shape_are_made_anew() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+async fn views_of_an_undone_past_are_made_anew(home: &Home) {
+    let journal = Arc::new(Journal::default());
     let (mut undone, now) = (events(300), events(120));
     // A backup was restored: the same positions, other events.
     for event in &mut undone {
         let other = Recorded { event_id: format!("{}_undone", event.event_id).into(), ..(**event).clone() };
         *event = Arc::new(other);
     }
-    Writer::open(&folder.views()).unwrap().apply(&undone).unwrap();
+    home.apply(&undone);
     *journal.events.lock().unwrap() = now.clone();
-    let views = open(&folder, &journal);
+    let views = open(home, &journal);
     while views.position() != Position(120) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(dump(&folder.views()), expected(&now));
-    views.stop();
-
-    let connection = rusqlite::Connection::open(folder.views()).unwrap();
-    connection
-        .execute_batch(
-            "UPDATE checkpoints SET shape = 'older'; DROP TABLE usage; CREATE TABLE usage (x);
-             CREATE TABLE forgotten (x); DELETE FROM tool_calls;",
-        )
-        .unwrap();
-    let views = open(&folder, &journal);
-    views.wait_for(Position(120), SOON).await.unwrap();
-    assert_eq!(dump(&folder.views()), expected(&now));
-    let left: u32 = connection
-        .query_row("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'forgotten'", (), |row| row.get(0))
-        .unwrap();
-    assert_eq!(left, 0);
+    assert_eq!(home.dump(), expected(&now));
     views.stop();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_processes_on_one_file_write_every_event_once() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+async fn two_processes_take_in_every_event_once(home: &Home) {
+    let journal = Arc::new(Journal::default());
     let events = events(3_000);
-    let (one, two) = (open(&folder, &journal), open(&folder, &journal));
+    let (one, two) = (open(home, &journal), open(home, &journal));
     for (index, batch) in events.chunks(40).enumerate() {
         journal.events.lock().unwrap().extend_from_slice(batch);
         one.feed(batch.into());
@@ -212,7 +199,7 @@ async fn two_processes_on_one_file_write_every_event_once() {
     let head = Position(events.len() as u64);
     one.wait_for(head, SOON).await.unwrap();
     two.wait_for(head, SOON).await.unwrap();
-    assert_eq!(dump(&folder.views()), expected(&events));
+    assert_eq!(home.dump(), expected(&events));
     one.stop();
     two.stop();
 }
@@ -231,30 +218,60 @@ impl JournalSource for Stuck {
     }
 }
 
-#[tokio::test]
-async fn stopping_does_not_wait_for_a_journal_that_does_not_answer() {
-    let folder = Folder::new();
-    let views = Views::open(&folder.views(), Stuck, tokio::runtime::Handle::current()).unwrap();
+async fn stopping_does_not_wait_for_a_journal_that_does_not_answer(home: &Home) {
+    let views = home.views(Stuck);
     let error = views.wait_for(Position(9), Duration::from_millis(20)).await.unwrap_err();
     assert!(error.to_string().contains("catching up"), "{error}");
     // The one thread of this runtime waits here, and can run nothing that the views wait for.
     views.stop();
 }
 
+/// Views in a file that only SQLite's rules hold for.
+fn file() -> (Home, rusqlite::Connection) {
+    let home = Home::sqlite();
+    home.apply(&[]);
+    let Home::Sqlite(folder) = &home else { unreachable!() };
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    (home, connection)
+}
+
+#[tokio::test]
+async fn a_file_of_another_shape_is_made_anew() {
+    let (home, connection) = file();
+    let journal = Arc::new(Journal::default());
+    let now = events(120);
+    home.apply(&now);
+    *journal.events.lock().unwrap() = now.clone();
+    connection
+        .execute_batch(
+            "UPDATE checkpoints SET shape = 'older'; DROP TABLE usage; CREATE TABLE usage (x);
+             CREATE TABLE forgotten (x); DELETE FROM tool_calls;",
+        )
+        .unwrap();
+    let views = open(&home, &journal);
+    views.wait_for(Position(120), SOON).await.unwrap();
+    assert_eq!(home.dump(), expected(&now));
+    let left: u32 = connection
+        .query_row("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'forgotten'", (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
+    views.stop();
+}
+
 #[tokio::test]
 async fn another_version_that_takes_over_the_file_is_not_fought() {
-    let (folder, journal) = (Folder::new(), Arc::new(Journal::default()));
+    let (home, connection) = file();
+    let journal = Arc::new(Journal::default());
     let events = events(40);
-    let views = open(&folder, &journal);
+    let views = open(&home, &journal);
     while views.health() != Health::Following {
         tokio::task::yield_now().await;
     }
-    let connection = rusqlite::Connection::open(folder.views()).unwrap();
     connection.execute_batch("UPDATE checkpoints SET shape = 'newer'").unwrap();
     feed(&views, &events);
     let error = views.wait_for(Position(40), SOON).await.unwrap_err();
     assert!(error.to_string().contains("another version"), "{error}");
-    assert!(dump(&folder.views()).is_empty());
+    assert!(home.dump().is_empty());
     let shape: String = connection.query_row("SELECT shape FROM checkpoints", (), |row| row.get(0)).unwrap();
     assert_eq!(shape, "newer");
     views.stop();

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use proctor_domain::Position;
-use proctor_projections::{MEANING, Table};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
-use sha2::{Digest as _, Sha256};
 
-use super::error::ViewsError;
+use crate::views::error::ViewsError;
+use crate::views::shape::shape;
+use crate::views::write::Checkpoint;
 
 /// The tables. They are dropped and filled anew when this text changes.
-const TABLES: &str = include_str!("../../migrations/sqlite/views/0001_views.sql");
+const TABLES: &str = include_str!("../../../migrations/sqlite/views/0001_views.sql");
 /// Where the views stand. Its form never changes: a newer program must recognise an older one's.
 const CHECKPOINTS: &str = "CREATE TABLE IF NOT EXISTS checkpoints (
     name     TEXT    NOT NULL PRIMARY KEY,
@@ -27,14 +27,6 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 const WAL_PAGES: u32 = 8_000;
 /// Memory for pages of the writer, in KiB.
 const WRITER_CACHE_KIB: u32 = 32_768;
-
-/// How far the views are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Checkpoint {
-    pub(super) position: Position,
-    /// The last event's identifier: tells a journal that was restored to another past.
-    pub(super) event_id: String,
-}
 
 /// Opens the file for writing and makes its tables where they are missing or of another shape.
 pub(super) fn open(path: &Path) -> Result<Connection, ViewsError> {
@@ -120,23 +112,12 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, ViewsError> {
     Ok(connection)
 }
 
-/// Names the tables and what is written into them.
-static SHAPE: LazyLock<String> = LazyLock::new(|| {
-    let mut hash = Sha256::new();
-    hash.update(TABLES);
-    hash.update(MEANING.to_be_bytes());
-    for table in Table::ALL {
-        hash.update(table.name());
-        for column in table.columns() {
-            hash.update([0]);
-            hash.update(column);
-        }
-    }
-    hex::encode(hash.finalize())
-});
+static SHAPE: LazyLock<String> = LazyLock::new(|| shape(TABLES));
 
 #[cfg(test)]
 mod tests {
+    use proctor_projections::{Kind, Table};
+
     use super::*;
 
     #[test]
@@ -145,15 +126,20 @@ mod tests {
         connection.execute_batch(TABLES).unwrap();
         for table in Table::ALL {
             let mut columns = connection
-                .prepare(&format!("SELECT name, pk FROM pragma_table_info('{}')", table.name()))
+                .prepare(&format!("SELECT name, pk, type FROM pragma_table_info('{}')", table.name()))
                 .unwrap();
-            let rows = columns.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-            let found: Vec<(String, u32)> = rows.collect::<Result<_, _>>().unwrap();
-            let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+            let rows = columns.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            let found: Vec<(String, u32, String)> = rows.collect::<Result<_, _>>().unwrap();
+            let names: Vec<&str> = found.iter().map(|(name, _, _)| name.as_str()).collect();
             assert_eq!(names, table.columns(), "{}", table.name());
-            for (index, (name, key)) in found.iter().enumerate() {
+            for (index, (name, key, kind)) in found.iter().enumerate() {
                 let expected = if index < table.key().len() { index + 1 } else { 0 };
                 assert_eq!(*key as usize, expected, "{}.{name}", table.name());
+                let expected = match table.kinds()[index] {
+                    Kind::Text => "TEXT",
+                    Kind::Integer => "INTEGER",
+                };
+                assert_eq!(kind, expected, "{}.{name}", table.name());
             }
         }
     }
