@@ -12,13 +12,15 @@ shift
 [ -f "$folder/0001_journal.sql" ] || { echo "migrate: $folder holds no migrations" >&2; exit 1; }
 
 script() {
-    # The lock that Proctor takes for this: the bytes of "proctorM" as a number.
+    # The lock that Proctor takes for this: the bytes of "proctorM" as a number. What a migration
+    # notices is shown, such as a role that it could not make; that the table is there already is not.
     cat <<'SQL'
-SET LOCAL client_min_messages = warning;
 SET LOCAL lock_timeout = '30s';
 SELECT pg_advisory_xact_lock(8102661152538849869) \g /dev/null
+SET LOCAL client_min_messages = warning;
 CREATE TABLE IF NOT EXISTS proctor_migrations (number INTEGER PRIMARY KEY,
     applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp());
+SET LOCAL client_min_messages = notice;
 SQL
     for file in "$folder"/[0-9]*.sql; do
         name="$(basename "$file" .sql)"
