@@ -194,6 +194,27 @@ async fn rows_are_written_where_the_pool_reads_them_also_after_it_has_moved() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_not_make_the_schema_is_told_so_and_goes_on_once_it_may() {
+    let home = Home::postgres();
+    let Home::Postgres(database) = &home else { unreachable!() };
+    let role = format!("of_{}", database.name());
+    database.sql(&format!("CREATE ROLE {role} LOGIN"));
+    let journal = Journal::default();
+    journal.record(&events(20));
+    let pool = sqlx::PgPool::connect_lazy(&database.url_as(&role)).unwrap();
+    let views = Home::views_through(pool, journal);
+    is(&views, |health| {
+        matches!(health, Health::Failing { because } if because.contains("needs CREATE on the database"))
+    })
+    .await;
+    database.sql(&format!("GRANT CREATE ON DATABASE {} TO {role}", database.name()));
+    reach(&views, 20).await;
+    assert!(!views.tool_calls(Default::default(), None, 5).await.unwrap().is_empty());
+    views.stop();
+    database.sql(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
+}
+
+#[tokio::test]
 async fn stopping_does_not_wait_for_a_database_that_does_not_answer() {
     let cluster = Cluster::start(&[("fsync", "off")]);
     let home = Home::Postgres(Database::inside(&cluster));
