@@ -1,5 +1,8 @@
 //! No admitted call stays without an outcome.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use proctor_domain::session::Session;
 
 use super::world::*;
@@ -39,12 +42,15 @@ async fn set(site: &Site) -> World {
 
 fn calls_of_a_process_that_is_gone_are_given_up(site: Site) {
     play(async {
-        let (one, two) = (set(&site).await, World::open(&site, "rep_2").await);
+        let one = set(&site).await;
+        let (journal, script) = site.open_faulty("rep_2").await;
+        let two = World::on(journal, Duration::from_secs(3_600)).await;
         let flight = enter(&two, "call_1");
         two.call("ses_1", "call_1", "search").await.unwrap();
         let here = enter(&one, "call_2");
         one.call("ses_1", "call_2", "search").await.unwrap();
         assert_eq!(sweep_once(&one).await, 0, "its lease holds");
+        script.lets_lease_end.store(true, Ordering::Release);
         end_lease(&site, "rep_2");
         assert_eq!(sweep_once(&one).await, 1);
         assert!(last(&site).await.contains("call_1"));

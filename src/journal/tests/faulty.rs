@@ -1,6 +1,6 @@
 //! A store that fails where a test wants it to.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
@@ -35,6 +35,8 @@ pub(crate) struct Script {
     pub(crate) leases: AtomicU64,
     faults: Mutex<Vec<Fault>>,
     unwritable: Mutex<Option<Arc<str>>>,
+    /// Its lease is not renewed any more, as if the process stood still.
+    pub(crate) lets_lease_end: AtomicBool,
 }
 
 impl Script {
@@ -166,6 +168,9 @@ impl<S: Store> Store for Faulty<S> {
         reads: u32,
     ) -> Result<(), StoreError> {
         self.script.leases.fetch_add(1, Ordering::Relaxed);
+        if self.script.lets_lease_end.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.store.renew_lease(replica, lasts_ms, confirmed, reads).await
     }
 
