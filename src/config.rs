@@ -5,17 +5,19 @@
 
 mod admin_key;
 mod allowed;
+mod database;
 mod public_url;
 mod reader;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use admin_key::{ADMIN_KEY_CHARS_MAX, ADMIN_KEY_CHARS_MIN, AdminKey};
 pub use allowed::Allowed;
+pub use database::{DatabaseUrl, StoreConfig};
 pub use public_url::PublicUrl;
 
 use crate::vault::MasterKey;
@@ -63,7 +65,7 @@ pub struct Config {
     pub master_key: MasterKey,
     /// `PROCTOR_ADMIN_KEY`: the first administrator's API key.
     pub admin_key: AdminKey,
-    /// `DATABASE_URL`: where the journal is kept.
+    /// `DATABASE_URL` and `PROCTOR_DATABASE_HOSTS`: where the journal is kept.
     pub store: StoreConfig,
     /// `PROCTOR_LEASE_SECONDS`: how long a replica counts as alive without renewing.
     pub lease: Duration,
@@ -86,16 +88,6 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `PROCTOR_LOG`: what is logged, as `tracing`'s filters have it.
     pub log_filter: String,
-}
-
-/// Where the journal is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreConfig {
-    /// In a file of this machine.
-    Sqlite {
-        /// The journal's file.
-        path: PathBuf,
-    },
 }
 
 /// How log lines look.
@@ -150,9 +142,10 @@ impl Config {
         });
         let admin_key =
             reader.required("PROCTOR_ADMIN_KEY", |key| AdminKey::parse(&key).map_err(|err| err.to_string()));
-        let store = reader
-            .parsed("DATABASE_URL", |url| store(&url))
+        let mut store = reader
+            .parsed("DATABASE_URL", |url| database::store(&url))
             .unwrap_or_else(|| StoreConfig::Sqlite { path: data_dir.join(JOURNAL_FILE) });
+        reader.each("PROCTOR_DATABASE_HOSTS", |host| database::add_host(&mut store, host));
         let lease = Duration::from_secs(reader.number(
             "PROCTOR_LEASE_SECONDS",
             LEASE_SECONDS_DEFAULT,
@@ -249,26 +242,6 @@ fn listen<F: Fn(&str) -> Option<OsString>>(reader: &mut Reader<F>, flags: &Flags
         reader.error(setting, format!("{text:?} is not an address: give one such as 127.0.0.1:8700"));
     }
     address
-}
-
-fn store(url: &str) -> Result<StoreConfig, String> {
-    // A URL of a database may hold a password, so no more of it than its scheme is ever shown.
-    let Some((scheme, rest)) = url.split_once(':') else {
-        return Err("it is not a URL: leave it out, or set sqlite:PATH".to_owned());
-    };
-    match scheme {
-        "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
-            "" => Err("it names no file: leave it out, or set sqlite:PATH".to_owned()),
-            ":memory:" => {
-                Err("a journal in memory would lose what was acknowledged: set sqlite:PATH".to_owned())
-            }
-            path => Ok(StoreConfig::Sqlite { path: Path::new(path).to_owned() }),
-        },
-        "postgres" | "postgresql" => Err("this version has only SQLite: leave it out, or set \
-                                          sqlite:PATH"
-            .to_owned()),
-        _ => Err("it names a database that is not known here: leave it out, or set sqlite:PATH".to_owned()),
-    }
 }
 
 #[cfg(test)]

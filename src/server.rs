@@ -3,6 +3,8 @@
 //! **Invariants.** The doors open after everything behind them stands. On the way down they refuse
 //! new work first, and the journal stops last.
 
+mod opening;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,15 +22,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring};
-use crate::config::{Config, StoreConfig};
-use crate::journal::{Delivered, Journal, JournalConfig, Listener, Reader, Store as _, StoreError, sqlite};
+use crate::config::Config;
+use crate::journal::{Delivered, Listener, Reader, StoreError};
 use crate::manifests::Manifests;
 use crate::proctor::{Changes, Proctor};
 use crate::targets::Targets;
 use crate::upstream::{Limits, Upstreams};
-use crate::vault::{Vault, VaultError};
-use crate::views::{JournalSource, Views, ViewsPlace};
+use crate::vault::VaultError;
+use crate::views::{JournalSource, Views};
 use crate::{api, mcp, token_count};
+use opening::Ground;
 
 /// The file in the data folder that says where the server listens.
 pub const LISTEN_FILE: &str = "listen";
@@ -105,26 +108,15 @@ impl Server {
             tracing::warn!(%error, "failed to load the token vocabulary ahead of its use");
         }
 
-        let StoreConfig::Sqlite { path } = &config.store;
-        let (mut store, reader) = sqlite::open(path)?;
-        let reader: Arc<dyn Reader> = reader;
-        let vault = Arc::new(open_vault(&config, &mut store, &*reader).await?);
         let replica = ReplicaId::from(actors::new_id("rep"));
-        let lease_ms = u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX);
-        let settings =
-            JournalConfig { replica: replica.clone(), lease_ms, data_dir: Some(config.data_dir.clone()) };
-        let journal = Journal::open(store, Arc::clone(&reader), settings).await?;
+        let Ground { journal, reader, vault, views } = opening::open(&config, &replica).await?;
         let calls = Calls::new(replica.clone());
         // First of all listeners: a revocation has cancelled its calls before anybody hears of it.
         journal.listen(Arc::clone(&calls) as _).await?;
         let changes = Changes::default();
         let sender = changes.0.clone();
         journal.listen(Arc::new(changes)).await?;
-        let views = Views::open(
-            ViewsPlace::Sqlite(config.data_dir.join(VIEWS_FILE)),
-            Source(Arc::clone(&reader)),
-            tokio::runtime::Handle::current(),
-        )?;
+        let views = Views::open(views, Source(Arc::clone(&reader)), tokio::runtime::Handle::current())?;
         let views = Arc::new(views);
         journal.listen(Arc::new(Feed(Arc::clone(&views)))).await?;
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
@@ -215,21 +207,11 @@ async fn calls_ended(calls: &Calls, within: Duration) -> bool {
     calls.is_empty()
 }
 
-async fn open_vault(
-    config: &Config,
-    store: &mut sqlite::SqliteStore,
-    reader: &dyn Reader,
-) -> Result<Vault, StartError> {
-    let rows = reader.purpose_keys().await?;
-    let missing = Vault::missing_rows(&config.master_key, &rows, actors::now().0)?;
-    if missing.is_empty() {
-        return Ok(Vault::open(&config.master_key, &rows)?);
-    }
-    store.add_purpose_keys(&missing).await?;
-    Ok(Vault::open(&config.master_key, &reader.purpose_keys().await?)?)
-}
-
 async fn admit_first_administrator(proctor: &Proctor) -> Result<(), StartError> {
+    if proctor.journal.head().is_halted() {
+        // The log says why. What is there can be read by whoever has a key already.
+        return Ok(());
+    }
     let key = ApiKeys::id_of(proctor.config.admin_key.expose());
     let command = ApiKeyCommand::Create {
         by: By::Replica(proctor.replica.clone()),

@@ -45,7 +45,8 @@ Settings (environment):
   PROCTOR_MASTER_KEY            32 bytes, base64; seals everything that is secret (required)
   PROCTOR_ADMIN_KEY             the first administrator's API key (required)
   PROCTOR_PUBLIC_URL            the URL under which clients reach this server
-  DATABASE_URL                  sqlite:PATH; a file in the data folder when absent
+  DATABASE_URL                  sqlite:PATH or postgres://…; a file in the data folder when absent
+  PROCTOR_DATABASE_HOSTS        hosts that may be PostgreSQL's primary, comma separated
   PROCTOR_ALLOWED_HOSTS         further Host values to answer to, comma separated
   PROCTOR_ALLOWED_ORIGINS       web origins that may send requests, comma separated
   PROCTOR_CALL_DEADLINE_MS      longest tool call (60000)

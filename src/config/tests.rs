@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use std::path::Path;
+
 use super::*;
 
 const ADMIN_KEY: &str = "pk_0123456789abcdef0123456789abcdef";
@@ -90,7 +92,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 #[test]
 fn no_secret_is_repeated_in_an_error_or_when_the_configuration_is_printed() {
     let secrets = ["c2hvcnRzZWNyZXQ", "tooshortsecret", "hunter2"];
-    let url = format!("postgres://proctor:{}@db/proctor", secrets[2]);
+    let url = format!("postgres://proctor:{}@db", secrets[2]);
     let errors = read(
         &Flags::default(),
         &[("PROCTOR_MASTER_KEY", secrets[0]), ("PROCTOR_ADMIN_KEY", secrets[1]), ("DATABASE_URL", &url)],
@@ -103,10 +105,21 @@ fn no_secret_is_repeated_in_an_error_or_when_the_configuration_is_printed() {
 }
 
 #[test]
-fn postgres_is_refused_with_what_this_version_has() {
-    for url in ["postgres://db/proctor", "postgresql://db/proctor"] {
-        assert!(wrong(&[("DATABASE_URL", url)])[0].1.contains("only SQLite"));
+fn a_postgres_url_names_a_database_and_may_have_several_hosts() {
+    let hosts = ("PROCTOR_DATABASE_HOSTS", "one, two:5433,[::1]:5434");
+    for url in ["postgres://u:hunter2@db/proctor", "postgresql://db/proctor"] {
+        let config = read(&Flags::default(), &[("DATABASE_URL", url), hosts]).unwrap();
+        let StoreConfig::Postgres { url: kept, hosts } = &config.store else { panic!("{:?}", config.store) };
+        assert_eq!(kept.expose(), url);
+        assert_eq!(hosts, &["one", "two:5433", "[::1]:5434"]);
+        assert!(!format!("{config:?}").contains("hunter2"));
     }
+    assert!(wrong(&[("DATABASE_URL", "postgres://u:hunter2@db")])[0].1.contains("no database"));
+    for host in ["a b", "u@h", "h/x", "h:port"] {
+        let wrong = wrong(&[("DATABASE_URL", "postgres://db/proctor"), ("PROCTOR_DATABASE_HOSTS", host)]);
+        assert_eq!(wrong[0].0, "PROCTOR_DATABASE_HOSTS", "{host}");
+    }
+    assert!(wrong(&[("PROCTOR_DATABASE_HOSTS", "db")])[0].1.contains("DATABASE_URL"));
 }
 
 #[test]

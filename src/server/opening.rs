@@ -1,0 +1,69 @@
+//! Opens what everything else stands on: the store, the keys, the journal.
+
+use std::sync::Arc;
+
+use proctor_domain::ReplicaId;
+
+use super::{StartError, VIEWS_FILE};
+use crate::actors;
+use crate::config::{Config, StoreConfig};
+use crate::journal::postgres::{self, PostgresConfig};
+use crate::journal::{Journal, JournalConfig, Reader, Store, sqlite};
+use crate::vault::Vault;
+use crate::views::ViewsPlace;
+
+/// What everything else stands on.
+pub(super) struct Ground {
+    pub(super) journal: Journal,
+    pub(super) reader: Arc<dyn Reader>,
+    pub(super) vault: Arc<Vault>,
+    pub(super) views: ViewsPlace,
+}
+
+/// Opens the store that is configured.
+pub(super) async fn open(config: &Config, replica: &ReplicaId) -> Result<Ground, StartError> {
+    match &config.store {
+        StoreConfig::Sqlite { path } => {
+            let (store, reader) = sqlite::open(path)?;
+            let views = ViewsPlace::Sqlite(config.data_dir.join(VIEWS_FILE));
+            stand_on(config, replica, store, reader, views).await
+        }
+        StoreConfig::Postgres { url, hosts } => {
+            let settings = PostgresConfig { hosts: hosts.clone(), ..PostgresConfig::new(url.expose()) };
+            let (store, reader) = postgres::open(&settings).await?;
+            let views = ViewsPlace::Postgres(reader.pool().clone());
+            stand_on(config, replica, store, reader, views).await
+        }
+    }
+}
+
+async fn stand_on<S: Store>(
+    config: &Config,
+    replica: &ReplicaId,
+    mut store: S,
+    reader: Arc<dyn Reader>,
+    views: ViewsPlace,
+) -> Result<Ground, StartError> {
+    let vault = Arc::new(open_vault(config, &mut store, &*reader).await?);
+    let settings = JournalConfig {
+        replica: replica.clone(),
+        lease_ms: u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX),
+        data_dir: Some(config.data_dir.clone()),
+    };
+    let journal = Journal::open(store, Arc::clone(&reader), settings).await?;
+    Ok(Ground { journal, reader, vault, views })
+}
+
+async fn open_vault(
+    config: &Config,
+    store: &mut impl Store,
+    reader: &dyn Reader,
+) -> Result<Vault, StartError> {
+    let rows = reader.purpose_keys().await?;
+    let missing = Vault::missing_rows(&config.master_key, &rows, actors::now().0)?;
+    if missing.is_empty() {
+        return Ok(Vault::open(&config.master_key, &rows)?);
+    }
+    store.add_purpose_keys(&missing).await?;
+    Ok(Vault::open(&config.master_key, &reader.purpose_keys().await?)?)
+}
