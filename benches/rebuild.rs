@@ -105,7 +105,7 @@ async fn run(folder: &Path, count: usize, in_postgres: bool) -> Result<(), Failu
         while batch[0].place.position.0 > views.position().0 + 4_000 {
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
-        views.feed(batch.into());
+        views.feed(batch);
     }
     views.wait_for(head, PATIENCE).await?;
     say("following, handed over in memory", &events, began.elapsed(), thread_cpu("views") - before);

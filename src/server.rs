@@ -312,6 +312,7 @@ struct Feed(Arc<Views>);
 
 impl Listener for Feed {
     fn deliver(&self, events: &[Delivered], _: bool) {
-        self.0.feed(events.iter().map(|event| Arc::clone(event.recorded())).collect());
+        let events: Vec<_> = events.iter().map(|event| Arc::clone(event.recorded())).collect();
+        self.0.feed(&events);
     }
 }

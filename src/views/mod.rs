@@ -11,6 +11,7 @@ mod acts;
 mod batch;
 mod error;
 mod form;
+mod inbox;
 mod manifests;
 mod memory;
 mod postgres;
@@ -27,7 +28,6 @@ mod write;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -45,13 +45,12 @@ pub use sessions::{SessionCut, SessionFilter, SessionRow, SessionState, Sessions
 pub use source::JournalSource;
 pub use tool_calls::{ToolCallFilter, ToolCallRow};
 
-use projector::{Message, Part, Projector};
+use inbox::Inbox;
+use projector::{Part, Projector};
 use read::Pool;
 
 /// How long a list waits for the views to reach the journal's head.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
-/// Batches handed over and not yet taken in. What does not fit is read from the journal.
-const FEED_BATCHES_MAX: usize = 512;
 
 /// Where the rows stand.
 #[derive(Clone, Debug)]
@@ -94,6 +93,7 @@ struct Shared {
     state: watch::Sender<State>,
     /// A reader waits for this position.
     wanted: AtomicU64,
+    inbox: Inbox,
     /// Batches up to this position did not fit and must be read from the journal.
     dropped: AtomicU64,
     stop: watch::Sender<bool>,
@@ -105,6 +105,7 @@ impl Shared {
         Arc::new(Self {
             state: watch::Sender::new(state),
             wanted: AtomicU64::new(0),
+            inbox: Inbox::default(),
             dropped: AtomicU64::new(0),
             stop: watch::Sender::new(false),
         })
@@ -114,7 +115,6 @@ impl Shared {
 /// The views of one journal. Dropping it stops them.
 pub struct Views {
     shared: Arc<Shared>,
-    feed: SyncSender<Message>,
     thread: Mutex<Option<JoinHandle<()>>>,
     pool: Pool,
 }
@@ -158,21 +158,20 @@ impl Views {
         source: impl JournalSource,
         runtime: tokio::runtime::Handle,
     ) -> Result<Self, ViewsError> {
-        let (feed, inbox) = sync_channel(FEED_BATCHES_MAX);
-        let projector = Projector::new(Arc::new(source), runtime, inbox, Arc::clone(&shared));
+        let projector = Projector::new(Arc::new(source), runtime, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("views".to_owned())
             .spawn(move || projector.run(open))
             .map_err(ViewsError::Thread)?;
-        Ok(Self { shared, feed, thread: Mutex::new(Some(thread)), pool })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), pool })
     }
 
     /// Hands over events just recorded, in order. Never waits: what does not fit is read later.
-    pub fn feed(&self, batch: Arc<[Arc<Recorded>]>) {
+    pub fn feed(&self, batch: &[Arc<Recorded>]) {
         let Some(last) = batch.last().map(|event| event.place.position) else { return };
-        if let Err(TrySendError::Full(_)) = self.feed.try_send(Message::Recorded(batch)) {
+        if !self.shared.inbox.put(batch) {
             self.shared.dropped.fetch_max(last.0, Ordering::SeqCst);
-            self.wake();
+            self.shared.inbox.ring();
         }
     }
 
@@ -199,7 +198,7 @@ impl Views {
         }
         let mut state = self.shared.state.subscribe();
         self.shared.wanted.fetch_max(position.0, Ordering::SeqCst);
-        self.wake();
+        self.shared.inbox.ring();
         let settled = |state: &State| {
             state.position >= position || matches!(state.health, Health::Failing { .. } | Health::Stopped)
         };
@@ -231,12 +230,7 @@ impl Views {
 
     fn end(&self) {
         self.shared.stop.send_replace(true);
-        self.wake();
-    }
-
-    /// A full channel wakes just as well.
-    fn wake(&self) {
-        let _ = self.feed.try_send(Message::Wake);
+        self.shared.inbox.ring();
     }
 }
 

@@ -6,19 +6,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use proctor_domain::{Position, Recorded};
 use tokio::runtime::Handle;
 
 use super::error::ViewsError;
+use super::inbox::EVENTS_WAITING_MAX;
 use super::source::JournalSource;
 use super::write::Writer;
 use super::{Health, Shared, WAIT_MAX, postgres};
 
 /// Events that are written without waiting for more.
-const BATCH_EVENTS: usize = 4_096;
+pub(super) const BATCH_EVENTS: usize = 4_096;
 /// Events read from the journal, and written, at a time.
 const READ_EVENTS: usize = 4_096;
 /// How long the views stand still after a failure before they try again.
@@ -29,14 +29,6 @@ const WATCH_WANTED_EVERY: Duration = Duration::from_millis(20);
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How often reading the journal says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
-
-/// What the thread is told.
-pub(super) enum Message {
-    /// Events were recorded.
-    Recorded(Arc<[Arc<Recorded>]>),
-    /// Look again at what is wanted.
-    Wake,
-}
 
 enum Turn {
     /// Events are missing that only the journal has.
@@ -56,18 +48,12 @@ pub(super) enum Part {
 pub(super) struct Projector<S> {
     source: Arc<S>,
     runtime: Handle,
-    inbox: Receiver<Message>,
     shared: Arc<Shared>,
 }
 
 impl<S: JournalSource> Projector<S> {
-    pub(super) fn new(
-        source: Arc<S>,
-        runtime: Handle,
-        inbox: Receiver<Message>,
-        shared: Arc<Shared>,
-    ) -> Self {
-        Self { source, runtime, inbox, shared }
+    pub(super) fn new(source: Arc<S>, runtime: Handle, shared: Arc<Shared>) -> Self {
+        Self { source, runtime, shared }
     }
 
     /// Runs until it is stopped. `open` opens the database, again after each failure.
@@ -128,14 +114,10 @@ impl<S: JournalSource> Projector<S> {
     /// Lets go of what is handed over until then, or until somebody begins to wait.
     fn let_go(&self, until: Instant, at: Position, hurried: bool) {
         while !self.is_stopped() {
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                // Any message may be the one that wakes: a full channel takes no other.
-                Ok(Message::Recorded(_) | Message::Wake) => {
-                    if !hurried && self.shared.wanted.load(Ordering::SeqCst) > at.0 {
-                        break;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            drop(self.shared.inbox.wait(Some(until), false, EVENTS_WAITING_MAX));
+            let wanted = !hurried && self.shared.wanted.load(Ordering::SeqCst) > at.0;
+            if wanted || Instant::now() >= until {
+                break;
             }
         }
     }
@@ -208,21 +190,9 @@ impl<S: JournalSource> Projector<S> {
         let mut looked = Instant::now();
         loop {
             let look_due = pace.look_every.map(|every| looked + every);
-            let mut message = match due.or(look_due) {
-                None => self.inbox.recv().ok(),
-                Some(due) => self.inbox.recv_timeout(due.saturating_duration_since(Instant::now())).ok(),
-            };
-            let mut gap = false;
-            while let Some(told) = message.take() {
-                match told {
-                    Message::Recorded(batch) => gap |= !take(&batch, *at, &mut pending),
-                    Message::Wake => {}
-                }
-                if pending.len() < BATCH_EVENTS {
-                    message = self.inbox.try_recv().ok();
-                }
-            }
-            let emptied = pending.len() < BATCH_EVENTS;
+            let room = BATCH_EVENTS - pending.len();
+            let (told, emptied) = self.shared.inbox.wait(due.or(look_due), pending.is_empty(), room);
+            let mut gap = !take(&told, *at, &mut pending);
             let now = Instant::now();
             if pending.is_empty() {
                 due = None;

@@ -77,7 +77,7 @@ async fn reach(views: &Views, position: u64) {
 
 fn feed(views: &Views, events: &[Arc<Recorded>]) {
     for batch in events.chunks(17) {
-        views.feed(batch.into());
+        views.feed(batch);
     }
 }
 
@@ -188,8 +188,8 @@ async fn two_processes_take_in_every_event_once(home: &Home) {
     let (one, two) = (open(home, &journal), open(home, &journal));
     for (index, batch) in events.chunks(40).enumerate() {
         journal.events.lock().unwrap().extend_from_slice(batch);
-        one.feed(batch.into());
-        two.feed(batch.into());
+        one.feed(batch);
+        two.feed(batch);
         if index % 9 == 0 {
             let head = batch.last().unwrap().place.position;
             let (first, second) = tokio::join!(one.wait_for(head, SOON), two.wait_for(head, SOON));

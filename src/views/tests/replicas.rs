@@ -84,14 +84,14 @@ async fn one_writes_and_another_goes_on_when_it_stops_or_its_connection_is_kille
     is(&one, |health| *health == Health::Following).await;
     let two = home.views(journal.clone());
     journal.record(begin);
-    one.feed(begin.into());
-    two.feed(begin.into());
+    one.feed(begin);
+    two.feed(begin);
     reach(&two, 1_000).await;
     assert_eq!(sql(&home, LEADERS).lines().count(), 1, "one writes");
 
     one.stop();
     journal.record(middle);
-    two.feed(middle.into());
+    two.feed(middle);
     reach(&two, 2_000).await;
     assert_eq!(sql(&home, LEADERS).lines().count(), 1, "the other one writes");
 
@@ -101,8 +101,8 @@ async fn one_writes_and_another_goes_on_when_it_stops_or_its_connection_is_kille
     sql(&home, &format!("SELECT pg_terminate_backend({killed})"));
     journal.record(end);
     for batch in end.chunks(50) {
-        two.feed(batch.into());
-        three.feed(batch.into());
+        two.feed(batch);
+        three.feed(batch);
     }
     reach(&two, 3_000).await;
     reach(&three, 3_000).await;
@@ -127,8 +127,8 @@ async fn whoever_does_not_write_reads_what_it_wrote_itself() {
         let event = history.events.last().unwrap().clone();
         journal.record(std::slice::from_ref(&event));
         // What one process records, the other one's journal delivers.
-        writes.feed([Arc::clone(&event)].into());
-        reads.feed([event].into());
+        writes.feed(&[Arc::clone(&event)]);
+        reads.feed(&[event]);
         let began = Instant::now();
         reads.wait_for(Position(number + 1), WAIT_MAX).await.unwrap();
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
@@ -152,7 +152,7 @@ async fn a_database_that_goes_away_is_waited_for() {
     cluster.crash();
     journal.record(&all[300..600]);
     for batch in all[300..600].chunks(10) {
-        views.feed(batch.into());
+        views.feed(batch);
     }
     is(&views, |health| matches!(health, Health::Failing { .. })).await;
     assert!(views.wait_for(Position(600), WAIT_MAX).await.is_err());
@@ -183,8 +183,8 @@ async fn rows_are_written_where_the_pool_reads_them_also_after_it_has_moved() {
     // As after a failover: the old host still answers.
     pool.set_connect_options(after.options());
     journal.record(&all[100..]);
-    writes.feed(all[100..].into());
-    watches.feed(all[100..].into());
+    writes.feed(&all[100..]);
+    watches.feed(&all[100..]);
     reach(&writes, 200).await;
     reach(&watches, 200).await;
     assert_eq!(after.dump(), expected(&all));
@@ -222,7 +222,7 @@ async fn stopping_does_not_wait_for_a_database_that_does_not_answer() {
     let views = home.views(journal.clone());
     is(&views, |health| *health == Health::Following).await;
     cluster.pause();
-    views.feed(all.into());
+    views.feed(&all);
     let began = Instant::now();
     views.stop();
     let took = began.elapsed();
