@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use proctor_test_upstream::{Options, Upstream};
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, Answer};
@@ -18,22 +18,30 @@ fn desk(settings: &[(&str, &str)]) -> (World, Upstream) {
 }
 
 /// Makes every append of this kind of event fail until the answer is dropped.
-fn spoil(world: &World, condition: &str) -> Spoiled {
-    let journal = Connection::open(world.data_dir().join("journal.sqlite")).unwrap();
-    journal.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-    let trigger = format!(
-        "CREATE TRIGGER spoiled BEFORE INSERT ON events WHEN {condition} \
-         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-    );
-    journal.execute_batch(&trigger).unwrap();
-    Spoiled(journal)
+fn spoil<'a>(world: &'a World, condition: &str) -> Spoiled<'a> {
+    world.sql(&match world.database() {
+        Some(_) => format!(
+            "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$;
+             CREATE TRIGGER spoiled BEFORE INSERT ON events FOR EACH ROW WHEN ({condition})
+                 EXECUTE FUNCTION spoil()"
+        ),
+        None => format!(
+            "CREATE TRIGGER spoiled BEFORE INSERT ON events WHEN {condition} \
+             BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        ),
+    });
+    Spoiled(world)
 }
 
-struct Spoiled(Connection);
+struct Spoiled<'a>(&'a World);
 
-impl Drop for Spoiled {
+impl Drop for Spoiled<'_> {
     fn drop(&mut self) {
-        self.0.execute_batch("DROP TRIGGER spoiled").unwrap();
+        self.0.sql(match self.0.database() {
+            Some(_) => "DROP FUNCTION spoil() CASCADE",
+            None => "DROP TRIGGER spoiled",
+        });
     }
 }
 
@@ -42,7 +50,7 @@ fn nothing_leaves_that_the_journal_could_not_write() {
     let (world, upstream) = desk(&[]);
     let session = world.mint("desk", "ada");
     let agents = [Agent::modern(&world, &session), Agent::legacy(&world, &session)];
-    let spoiled = spoil(&world, "1");
+    let spoiled = spoil(&world, "1 = 1");
     for agent in &agents {
         for _ in 0..3 {
             let answer = agent.call("echo", "{}");
@@ -76,14 +84,38 @@ fn an_outcome_that_cannot_be_written_is_told_as_unknown() {
 fn a_locked_journal_lets_nothing_leave_either() {
     let (world, upstream) = desk(&[]);
     let agent = Agent::modern(&world, &world.mint("desk", "ada"));
-    let journal = Connection::open(world.data_dir().join("journal.sqlite")).unwrap();
-    journal.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let sent = agent.start_call("1", "echo", "{}");
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!(upstream.ledger().calls().len(), 0);
-    journal.execute_batch("ROLLBACK").unwrap();
-    // Whether it waited or gave up: the next one works.
-    sent.answer().read();
+    std::thread::scope(|scope| {
+        let (locked, held) = mpsc::channel();
+        let (let_go, until) = mpsc::channel::<()>();
+        let (path, database) = (world.data_dir().join("journal.sqlite"), world.database());
+        scope.spawn(move || match database {
+            Some(database) => {
+                // Whoever waits for the lock is seen as soon as it is held.
+                let lock = "BEGIN; LOCK TABLE events IN EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT";
+                let holding = scope.spawn(move || database.sql(lock));
+                let held = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND granted
+                            AND relation = 'events'::regclass";
+                wait_until("the journal to be locked", || database.sql(held).trim() == "1");
+                locked.send(()).unwrap();
+                holding.join().unwrap();
+            }
+            None => {
+                let journal = rusqlite::Connection::open(path).unwrap();
+                journal.execute_batch("BEGIN IMMEDIATE").unwrap();
+                locked.send(()).unwrap();
+                // Its end is a sign as good as a word.
+                let _ = until.recv();
+                journal.execute_batch("ROLLBACK").unwrap();
+            }
+        });
+        held.recv().unwrap();
+        let sent = agent.start_call("1", "echo", "{}");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(upstream.ledger().calls().len(), 0);
+        drop(let_go);
+        // Whether it waited or gave up: the next one works.
+        sent.answer().read();
+    });
     agent.call("echo", "{}").result();
 }
 
@@ -234,21 +266,24 @@ fn everything_is_the_same_when_computed_again_from_the_journal() {
     };
     let before = everything(&world);
     assert!(world.server.terminate().success());
-    let mut removed = 0;
-    for file in std::fs::read_dir(world.data_dir()).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("views.db") {
-            std::fs::remove_file(path).unwrap();
-            removed += 1;
-        }
-    }
-    assert!(removed > 0, "no views to compute again");
+    assert!(remove_views(&world) > 0, "no views to compute again");
     world.server = world.another();
     assert_eq!(everything(&world), before);
     let statuses: Vec<u16> =
         sessions.iter().map(|session| Agent::modern(&world, session).call("echo", "{}").status).collect();
     assert_eq!(statuses, [401, 401, 200, 401]);
+}
+
+/// How many files or schemas it were.
+fn remove_views(world: &World) -> usize {
+    if let Some(database) = world.database() {
+        let schemas = database.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'proctor_views_%'");
+        schemas.lines().for_each(|schema| drop(database.sql(&format!("DROP SCHEMA {schema} CASCADE"))));
+        return schemas.lines().count();
+    }
+    let files = std::fs::read_dir(world.data_dir()).unwrap().map(|file| file.unwrap().path());
+    let views = files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("views.db"));
+    views.map(|path| std::fs::remove_file(path).unwrap()).count()
 }
 
 #[test]
@@ -273,6 +308,7 @@ fn another_master_key_does_not_open_the_folder() {
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(world.data_dir())
         .env_clear()
+        .envs(world.database().map(|database| ("DATABASE_URL", database.url())))
         .env("PROCTOR_MASTER_KEY", "YW5vdGhlciBrZXkgb2YgdGhpcnR5LXR3byBieXRlcyE=")
         .env("PROCTOR_ADMIN_KEY", crate::world::ADMIN_KEY)
         .output()

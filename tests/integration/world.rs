@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use proctor_test_postgres::Database;
 use serde_json::Value;
 
 use crate::http::{Request, Response};
@@ -16,6 +17,10 @@ pub const ADMIN_KEY: &str = "an-administrators-key-for-tests-only-0123456789";
 /// Where the processes of a test say that they are.
 pub const PUBLIC_URL: &str = "http://proctor.test";
 const MASTER_KEY: &str = "dGhpcnR5LXR3byBieXRlcyBvZiBrZXksIGZvciB1cyE=";
+
+/// Where the journals of all tests are kept: `postgres`, or in files when absent. `./test` runs the
+/// tests once on each.
+const STORE: &str = "PROCTOR_TEST_STORE";
 
 /// How long a server may take to become ready, or to end when told to.
 const START_OR_STOP_SECONDS_MAX: u64 = 30;
@@ -54,8 +59,9 @@ pub struct Server {
 pub struct World {
     environment: BTreeMap<String, String>,
     starts: AtomicU32,
-    // Before the folder, so that it stops before its files are removed.
+    // Before the database and the folder, so that it stops before they are removed.
     pub server: Server,
+    database: Option<Database>,
     folder: Folder,
 }
 
@@ -79,11 +85,50 @@ impl World {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+        let database = std::env::var(STORE).is_ok_and(|store| store == "postgres").then(Database::new);
+        environment.extend(database.iter().map(|database| ("DATABASE_URL".to_owned(), database.url())));
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let folder = Folder::new();
         let starts = AtomicU32::new(0);
         let server = Server::start(folder.path(), &environment, &starts);
-        Self { environment, starts, server, folder }
+        Self { environment, starts, server, database, folder }
+    }
+
+    /// The database, where the journal is not in a file.
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// Executes SQL on the journal, past the server.
+    pub fn sql(&self, sql: &str) {
+        match &self.database {
+            Some(database) => drop(database.sql(sql)),
+            None => {
+                let journal = rusqlite::Connection::open(self.data_dir().join("journal.sqlite")).unwrap();
+                journal.busy_timeout(Duration::from_secs(10)).unwrap();
+                journal.execute_batch(sql).unwrap();
+            }
+        }
+    }
+
+    /// Everything that is kept, under a name each: files, and the rows of all tables.
+    pub fn kept(&self) -> Vec<(String, Vec<u8>)> {
+        let files = fs::read_dir(self.data_dir()).unwrap().filter_map(|file| {
+            let path = file.unwrap().path();
+            Some((path.display().to_string(), fs::read(&path).ok()?))
+        });
+        let mut kept: Vec<_> = files.collect();
+        if let Some(database) = &self.database {
+            let tables = database.sql(
+                "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
+                 WHERE schemaname <> 'pg_catalog' AND schemaname <> 'information_schema'",
+            );
+            kept.extend(tables.lines().map(|table| {
+                let rows = format!("SET bytea_output = 'escape'; SELECT t::text FROM {table} t");
+                (table.to_owned(), database.sql(&rows).into_bytes())
+            }));
+        }
+        kept
     }
 
     pub fn data_dir(&self) -> PathBuf {
