@@ -15,18 +15,29 @@ type Counted = BTreeMap<(Door, &'static str, i64), u64>;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct FailureCounter(Mutex<Counted>);
+pub struct FailureCounter {
+    counted: Mutex<Counted>,
+    /// Since this process began.
+    total: Mutex<BTreeMap<Door, u64>>,
+}
 
 impl FailureCounter {
     /// Counts one failure at `door`, for the reason of this stable code.
     pub fn count(&self, door: Door, reason: &'static str) {
         self.add((door, reason, super::now().minute()), 1);
+        *self.total.lock().unwrap_or_else(PoisonError::into_inner).entry(door).or_default() += 1;
+    }
+
+    /// How many there were at a door since this process began.
+    #[must_use]
+    pub fn total(&self, door: Door) -> u64 {
+        self.total.lock().unwrap_or_else(PoisonError::into_inner).get(&door).copied().unwrap_or_default()
     }
 
     /// Records what was counted since the last time. Called once a minute and at the end. What
     /// cannot be written is counted on and recorded the next time.
     pub async fn flush(&self, directory: &Arc<Directory>) {
-        let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let counted = std::mem::take(&mut *self.counted.lock().unwrap_or_else(PoisonError::into_inner));
         for ((door, reason, minute), count) in counted {
             let event = WatchEvent::AuthenticationsFailed { door, reason: reason.to_owned(), minute, count };
             if let Err(error) = directory.tell::<Watch>(&stream(door, minute), Notice(event)).await {
@@ -37,7 +48,7 @@ impl FailureCounter {
     }
 
     fn add(&self, key: (Door, &'static str, i64), count: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += count;
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += count;
     }
 }
 

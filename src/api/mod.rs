@@ -15,6 +15,7 @@ mod confirmation;
 mod connections;
 mod filters;
 mod health;
+mod metrics;
 mod opened;
 mod page;
 mod problem;
@@ -37,6 +38,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     }));
     config.app_data(web::PathConfig::default().error_handler(|_, request| unknown(request).into()));
     health::configure(config);
+    metrics::configure(config);
     routes::configure(config);
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use proctor_domain::{Position, ReplicaId};
 use tokio::sync::{mpsc, oneshot};
@@ -11,6 +12,7 @@ use super::appender::Appender;
 use super::delivery::Listener;
 use super::head::Head;
 use super::head_file::HeadFile;
+use super::measures::Measures;
 use super::store::{Reader, Store, StoreError};
 
 /// How the journal is run.
@@ -26,7 +28,7 @@ pub struct JournalConfig {
 
 /// What is asked of the appender.
 pub(super) enum Job {
-    Append(Box<dyn Decision>),
+    Append(Box<dyn Decision>, Instant),
     Confirm(oneshot::Sender<Result<Position, AppendError>>),
     Listen(Arc<dyn Listener>, oneshot::Sender<Position>),
     ForgetLease(ReplicaId, oneshot::Sender<Result<(), AppendError>>),
@@ -38,6 +40,7 @@ pub(super) enum Job {
 pub struct Journal {
     jobs: mpsc::UnboundedSender<Job>,
     head: Arc<Head>,
+    measures: Measures,
     reader: Arc<dyn Reader>,
     replica: ReplicaId,
 }
@@ -63,7 +66,8 @@ impl Journal {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let (ready, opened) = oneshot::channel();
         let replica = config.replica.clone();
-        let mut appender = Appender::new(store, Arc::clone(&head), config, head_file);
+        let measures = Measures::default();
+        let mut appender = Appender::new(store, Arc::clone(&head), measures.clone(), config, head_file);
         if let Some(reason) = contradiction {
             appender.halt(reason);
         }
@@ -77,12 +81,13 @@ impl Journal {
         opened.await.unwrap_or_else(|_| {
             Err(StoreError::Database { doing: "start the appender", reason: "it ended at once".into() })
         })?;
-        Ok(Self { jobs, head, reader, replica })
+        Ok(Self { jobs, head, measures, reader, replica })
     }
 
     /// Hands a decision to the appender; it is told what becomes of it.
     pub fn append(&self, decision: Box<dyn Decision>) {
-        if let Err(mpsc::error::SendError(Job::Append(decision))) = self.jobs.send(Job::Append(decision)) {
+        let job = Job::Append(decision, Instant::now());
+        if let Err(mpsc::error::SendError(Job::Append(decision, _))) = self.jobs.send(job) {
             decision.failed(AppendError::Stopping);
         }
     }
@@ -131,6 +136,12 @@ impl Journal {
     #[must_use]
     pub fn head(&self) -> &Arc<Head> {
         &self.head
+    }
+
+    /// What the appender counts.
+    #[must_use]
+    pub fn measures(&self) -> &Measures {
+        &self.measures
     }
 
     /// The read side of the store.

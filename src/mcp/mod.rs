@@ -57,6 +57,12 @@ pub struct Door {
 }
 
 impl Door {
+    /// How many streams of notifications are open.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.streams.open()
+    }
+
     fn gate(&self, proctor: &Proctor) -> Arc<dyn Gate> {
         let new = || Arc::new(gate::HeadGate::new(Arc::clone(&proctor.calls), proctor.journal.clone())) as _;
         Arc::clone(self.gate.get_or_init(new))

@@ -57,6 +57,11 @@ impl Streams {
         *open += 1;
         Ok(Place { session: session.clone(), streams: Arc::clone(&self.0) })
     }
+
+    /// How many are open, of all sessions.
+    pub fn open(&self) -> usize {
+        self.0.iter().map(|open| *open).sum()
+    }
 }
 
 impl Drop for Place {

@@ -130,3 +130,45 @@ async fn health_readiness_and_public_keys_need_no_key() {
     assert!(stopping["reasons"][0].as_str().unwrap().contains("stopping"));
     world.stop().await;
 }
+
+#[actix_web::test]
+async fn the_metrics_say_how_the_replica_does_and_name_nobody() {
+    let world = World::start().await;
+    world.define().await;
+    world
+        .send("an-unknown-key-that-nobody-has-made", "GET", "/api/v1/sessions", None)
+        .await
+        .problem(401, "unauthenticated");
+    let answer = world.request(TestRequest::get().uri("/metrics")).await;
+    let body = answer.expect(200);
+    let text = body.as_str().unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.and_then(|line| line.rsplit_once(' '))
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+            .1
+            .parse()
+            .unwrap()
+    };
+    let position = world.proctor().journal.head().position().0 as f64;
+    assert!(value("proctor_journal_position") > 0.0 && value("proctor_journal_position") <= position);
+    assert!(value("proctor_journal_events_total") > 0.0);
+    assert!(value("proctor_journal_append_seconds_count") > 0.0);
+    assert!(value("proctor_journal_batch_appends_count") > 0.0);
+    assert!(value("proctor_journal_head_age_seconds") < 5.0);
+    assert!(value("proctor_entities_alive") > 0.0);
+    assert_eq!(value("proctor_authentications_failed_total{door=\"api\"}"), 1.0);
+    for name in [
+        "proctor_journal_halted",
+        "proctor_views_failing",
+        "proctor_calls_in_flight",
+        "proctor_mcp_sessions_streams",
+        "proctor_journal_conflicts_total{what=\"stale\"}",
+        "proctor_journal_conflicts_total{what=\"decided_again\"}",
+    ] {
+        assert_eq!(value(name), 0.0, "{name}");
+    }
+    assert!(value("proctor_views_lag_events") >= 0.0);
+    assert!(!text.contains("reader"), "it names a virtual server: {text}");
+    world.stop().await;
+}

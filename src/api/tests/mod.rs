@@ -100,7 +100,9 @@ impl World {
         let response = test::call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = test::read_body(response).await;
-        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        // What is no JSON is text.
+        let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
+        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or_else(|_| text()) }
     }
 
     async fn get(&self, path: &str) -> Answer {

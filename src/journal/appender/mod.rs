@@ -18,6 +18,7 @@ use super::delivery::{Delivered, Listener};
 use super::handle::{Job, JournalConfig};
 use super::head::Head;
 use super::head_file::HeadFile;
+use super::measures::Measures;
 use super::store::{Store, StoreError, Tip};
 
 /// Most appends in one transaction.
@@ -39,6 +40,7 @@ const HEAD_FILE_MS: u64 = 1_000;
 pub(super) struct Appender<S> {
     store: S,
     head: Arc<Head>,
+    measures: Measures,
     /// The last event that was delivered here.
     position: Position,
     tips: HashMap<StreamId, Tip>,
@@ -56,11 +58,18 @@ pub(super) struct Appender<S> {
 }
 
 impl<S: Store> Appender<S> {
-    pub(super) fn new(store: S, head: Arc<Head>, config: JournalConfig, head_file: Option<HeadFile>) -> Self {
+    pub(super) fn new(
+        store: S,
+        head: Arc<Head>,
+        measures: Measures,
+        config: JournalConfig,
+        head_file: Option<HeadFile>,
+    ) -> Self {
         Self {
             store,
             position: head.position(),
             head,
+            measures,
             tips: HashMap::new(),
             listeners: Vec::new(),
             config,
@@ -103,6 +112,7 @@ impl<S: Store> Appender<S> {
     async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH_APPENDS_MAX);
         let mut appends: Vec<Box<dyn Decision>> = Vec::with_capacity(BATCH_APPENDS_MAX);
+        let mut arrivals = Vec::with_capacity(BATCH_APPENDS_MAX);
         let mut confirms = Vec::new();
         loop {
             let wait = Duration::from_millis(POLL_MS);
@@ -119,7 +129,10 @@ impl<S: Store> Appender<S> {
             let mut stop = None;
             for job in jobs.drain(..) {
                 match job {
-                    Job::Append(decision) => appends.push(decision),
+                    Job::Append(decision, at) => {
+                        appends.push(decision);
+                        arrivals.push(at);
+                    }
                     Job::Confirm(answer) => confirms.push(answer),
                     Job::Listen(listener, answer) => {
                         self.listeners.push(listener);
@@ -135,6 +148,9 @@ impl<S: Store> Appender<S> {
             let confirmations = self.confirmations;
             if !appends.is_empty() {
                 self.append_all(std::mem::take(&mut appends)).await;
+                for at in arrivals.drain(..) {
+                    self.measures.append_seconds.observe(at.elapsed().as_secs_f64());
+                }
             }
             // Whoever asked before the lock was taken is answered by what was found under it.
             let mut confirmed = Ok(());
@@ -167,7 +183,7 @@ impl<S: Store> Appender<S> {
         inbox.close();
         while let Ok(job) = inbox.try_recv() {
             // Of everybody else, the end of the channel is the answer.
-            if let Job::Append(decision) = job {
+            if let Job::Append(decision, _) = job {
                 decision.failed(AppendError::Stopping);
             }
         }

@@ -268,6 +268,7 @@ impl<S: Store> Appender<S> {
         if head > version {
             let newer = self.store.stream(&stream, version).await?;
             decision.decide_again(&newer, now);
+            self.measures.decided_again.inc();
         } else if decision.valid_until().is_some_and(|end| end <= now) {
             decision.decide_again(&[], now);
         }
@@ -312,11 +313,16 @@ impl<S: Store> Appender<S> {
                 }));
             }
         }
+        self.measures.batch_appends.observe(batch.len() as f64);
+        self.measures.events.inc_by(delivered.len() as u64);
         self.deliver(&delivered, false);
         for (decision, plan) in batch.into_iter().zip(planned) {
             match plan {
                 Planned::Written(range) => decision.committed(delivered[range].to_vec()),
-                Planned::Stale(stale) => decision.stale(stale),
+                Planned::Stale(stale) => {
+                    self.measures.stale.inc();
+                    decision.stale(stale);
+                }
             }
         }
     }

@@ -1,0 +1,82 @@
+//! `GET /metrics`: how this replica does, for Prometheus.
+//!
+//! **Invariants.** Numbers and the names of doors, nothing else: no key is asked for, so nothing here may
+//! tell of users, sessions, virtual servers or tools.
+
+use std::sync::atomic::AtomicU64;
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use proctor_domain::watch::Door;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::proctor::Proctor;
+use crate::views::Health;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtDoor {
+    door: &'static str,
+}
+
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    config.route("/metrics", web::get().to(metrics));
+}
+
+async fn metrics(proctor: web::Data<Proctor>) -> HttpResponse {
+    let mut text = String::new();
+    match encode(&mut text, &registry(&proctor)) {
+        Ok(()) => HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .content_type(OPEN_METRICS)
+            .body(text),
+        Err(error) => {
+            tracing::error!(%error, "failed to write down the metrics");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+/// Made anew for each answer: most of it is looked up when it is asked for.
+fn registry(proctor: &Proctor) -> Registry {
+    let mut registry = Registry::with_prefix("proctor");
+    let head = proctor.journal.head();
+    proctor.journal.measures().register(&mut registry);
+    let mut gauge = |name: &str, help: &str, value: f64| {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    let count = |count: usize| count as f64;
+    let is = |is: bool| if is { 1.0 } else { 0.0 };
+    gauge("journal_position", "The newest position that this replica has seen", head.position().0 as f64);
+    gauge(
+        "journal_head_age_seconds",
+        "Time since this replica confirmed the journal's head; nothing leaves when it is over 0.5",
+        head.age().as_secs_f64(),
+    );
+    gauge(
+        "journal_halted",
+        "Whether the journal was found damaged and nothing is admitted any more",
+        is(head.is_halted()),
+    );
+    let behind = head.position().0.saturating_sub(proctor.views.position().0);
+    gauge("views_lag_events", "Events that the audit views have not taken in yet", behind as f64);
+    let failing = matches!(proctor.views.health(), Health::Failing { .. });
+    gauge("views_failing", "Whether the audit views stand still because of an error", is(failing));
+    gauge("entities_alive", "Entities in memory", count(proctor.directory.alive()));
+    gauge("calls_in_flight", "Tool calls on their way", count(proctor.calls.len()));
+    gauge("mcp_sessions_streams", "Open streams of notifications", count(proctor.door.open_streams()));
+    let failed: Family<AtDoor, Counter> = Family::default();
+    for (door, name) in [(Door::Mcp, "mcp"), (Door::Api, "api")] {
+        failed.get_or_create(&AtDoor { door: name }).inc_by(proctor.failures.total(door));
+    }
+    registry.register("authentications_failed", "Failed authentications, by door", failed);
+    registry
+}
