@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Measures audited tool calls under load, beside nginx as a plain proxy of the same upstream.
 
-Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--no-build] [--keep]
+Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--no-build] [--keep]
 
-Builds the release binaries, starts everything on loopback with free ports and a data folder of its
+Builds the binaries as they are deployed (profile dist), starts everything on loopback with free ports and a data folder of its
 own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx-light).
 """
 
@@ -27,6 +27,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = 4_096
 SESSIONS = 64
 ARGUMENT = "x" * 186  # {"text":"…"} is then 200 bytes long.
 
@@ -182,6 +183,20 @@ def measure(folder, pid, *run):
     return result
 
 
+def sync_microseconds(folder, times=300):
+    """What the disk takes at least for what a commit writes: five pages in a file that has its length."""
+    with open(folder / "sync", "wb") as file:
+        file.write(b"x" * (PAGE * 1_000))
+        os.fsync(file.fileno())
+        took = []
+        for n in range(times):
+            os.pwrite(file.fileno(), b"y" * (PAGE * 5), n % 200 * 5 * PAGE)
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - begun) * 1e6)
+    return statistics.median(took)
+
+
 def row(name, result):
     print(f"| {name} | {result['rate']:,.0f} | {result['p50']:,.0f} | {result['p99']:,.0f} | {result['cpu']:.1f} |")
 
@@ -192,6 +207,7 @@ def main():
     options.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn (3)")
     options.add_argument("--connections", type=int, default=64)
     options.add_argument("--keep", action="store_true", help="keep the data folder and print where it is")
+    options.add_argument("--profile", default="dist", help="which build is measured (dist)")
     options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
     options = options.parse_args()
     for tool in ("wrk", "nginx"):
@@ -199,9 +215,10 @@ def main():
             sys.exit(f"{tool} is missing: apt-get install wrk nginx-light")
     if not options.no_build:
         subprocess.run(
-            ["cargo", "build", "--release", "-q", "-p", "proctor", "-p", "proctor-test-upstream"], cwd=ROOT, check=True
+            ["cargo", "build", "--profile", options.profile, "-q", "-p", "proctor", "-p", "proctor-test-upstream"],
+            cwd=ROOT, check=True,
         )
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / options.profile
     folder = pathlib.Path(tempfile.mkdtemp(prefix="proctor-load-"))
     started = []
 
@@ -265,6 +282,7 @@ def main():
         print(f"\nCPU of a call beside nginx's: {ours['cpu'] / nginx['cpu']:.2f}")
         print(f"throughput beside nginx's:    {ours['rate'] / nginx['rate']:.2f}")
         print(f"p50 above the direct call, one connection: {middle(single['Proctor'])['p50'] - direct['p50']:.0f} µs")
+        print(f"of which the disk takes, twice:            {sync_microseconds(folder):.0f} µs")
         print(f"peak memory: {peak_megabytes(pid):.0f} MB")
         if options.keep:
             print(f"kept: {folder}")
