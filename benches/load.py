@@ -282,7 +282,7 @@ def main():
         print(f"\nCPU of a call beside nginx's: {ours['cpu'] / nginx['cpu']:.2f}")
         print(f"throughput beside nginx's:    {ours['rate'] / nginx['rate']:.2f}")
         print(f"p50 above the direct call, one connection: {middle(single['Proctor'])['p50'] - direct['p50']:.0f} µs")
-        print(f"of which the disk takes, twice:            {sync_microseconds(folder):.0f} µs")
+        print(f"what the disk takes of it, for each of two commits: {sync_microseconds(folder):.0f} µs")
         print(f"peak memory: {peak_megabytes(pid):.0f} MB")
         if options.keep:
             print(f"kept: {folder}")
