@@ -190,8 +190,11 @@ impl<S: JournalSource> Projector<S> {
         let mut looked = Instant::now();
         loop {
             let look_due = pace.look_every.map(|every| looked + every);
+            // Before it is looked what there is: what was handed over before the stop is written.
+            let stop = self.is_stopped();
+            let until = if stop { Some(Instant::now()) } else { due.or(look_due) };
             let room = BATCH_EVENTS - pending.len();
-            let (told, emptied) = self.shared.inbox.wait(due.or(look_due), pending.is_empty(), room);
+            let (told, emptied) = self.shared.inbox.wait(until, pending.is_empty(), room);
             let mut gap = !take(&told, *at, &mut pending);
             let now = Instant::now();
             if pending.is_empty() {
@@ -199,7 +202,6 @@ impl<S: JournalSource> Projector<S> {
             } else {
                 due = due.or(Some(now + pace.batch_wait));
             }
-            let stop = self.is_stopped();
             let waited_for = self.shared.wanted.load(Ordering::SeqCst) > at.0;
             let full = pending.len() >= BATCH_EVENTS || due.is_some_and(|due| due <= now);
             if !pending.is_empty() && (full || waited_for || gap || stop) {
@@ -214,7 +216,7 @@ impl<S: JournalSource> Projector<S> {
                 writer.look()?;
                 looked = Instant::now();
             }
-            if stop {
+            if stop && emptied {
                 return Ok(Turn::Stop);
             }
             let reached = pending.last().map_or(*at, |event| event.place.position);
