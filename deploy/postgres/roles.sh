@@ -16,7 +16,7 @@ GRANT proctor_writer TO proctor;
 
 CREATE DATABASE proctor OWNER proctor_owner;
 REVOKE ALL ON DATABASE proctor FROM PUBLIC;
-GRANT CONNECT, CREATE ON DATABASE proctor TO proctor;
+GRANT CONNECT ON DATABASE proctor TO proctor;
 SQL
 
 PGOPTIONS='-c role=proctor_owner' /deploy/migrate.sh /migrations --dbname proctor
