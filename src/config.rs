@@ -143,7 +143,7 @@ impl Config {
         let admin_key =
             reader.required("PROCTOR_ADMIN_KEY", |key| AdminKey::parse(&key).map_err(|err| err.to_string()));
         let mut store = reader
-            .parsed("DATABASE_URL", |url| database::store(&url))
+            .parsed("DATABASE_URL", |url| StoreConfig::of_url(&url))
             .unwrap_or_else(|| StoreConfig::Sqlite { path: data_dir.join(JOURNAL_FILE) });
         reader.each("PROCTOR_DATABASE_HOSTS", |host| database::add_host(&mut store, host));
         let lease = Duration::from_secs(reader.number(

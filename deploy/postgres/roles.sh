@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run once, in a new cluster, before it takes connections from outside: roles, database, schema, and
-# last the synchronous standby. docs/operations.md explains the roles.
+# Run once, in a new cluster, before it takes connections from outside: roles, database, and last the
+# synchronous standby. The schema comes from `proctor store migrate`. docs/operations.md explains the roles.
 set -eu
 
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname postgres <<'SQL'
@@ -16,10 +16,8 @@ GRANT proctor_writer TO proctor;
 
 CREATE DATABASE proctor OWNER proctor_owner;
 REVOKE ALL ON DATABASE proctor FROM PUBLIC;
-GRANT CONNECT, CREATE ON DATABASE proctor TO proctor;
+GRANT CONNECT ON DATABASE proctor TO proctor;
 SQL
-
-PGOPTIONS='-c role=proctor_owner' /deploy/migrate.sh /migrations --dbname proctor
 
 # The image lets everybody in who has a password, except for replication.
 echo 'host replication replicator all scram-sha-256' >>"$PGDATA/pg_hba.conf"

@@ -94,6 +94,13 @@ BEGIN
             events, payloads, definitions, subjects, session_keys, connection_secrets, purpose_keys
             TO proctor_writer;
         GRANT SELECT, INSERT, UPDATE, DELETE ON leases TO proctor_writer;
+        -- The audit views stand in schemas of their own, which Proctor makes, fills and drops.
+        BEGIN
+            EXECUTE format('GRANT CREATE ON DATABASE %I TO proctor_writer', current_database());
+        EXCEPTION
+            WHEN insufficient_privilege THEN
+                RAISE NOTICE 'proctor_writer was not granted CREATE on the database: that takes its owner';
+        END;
     END IF;
 END;
 $$;

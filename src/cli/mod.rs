@@ -5,6 +5,7 @@ mod client;
 mod demo;
 mod logs;
 mod serve;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +39,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Move an installation to another store, or bring a store's schema up to date.
+    #[command(subcommand)]
+    Store(store::StoreVerb),
 }
 
 const SERVE_HELP: &str = "\
@@ -88,6 +92,7 @@ pub fn run() -> ExitCode {
     let done = match Command::parse().verb {
         Verb::Serve(place) => serve::run(place.into()),
         Verb::Demo { place, json } => demo::run(place.into(), json),
+        Verb::Store(verb) => store::run(verb),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,10 +3,14 @@
 //! **Invariants.** A URL of a database may hold a password, so no more of it than its scheme is ever
 //! shown.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use url::Url;
+
+use super::ConfigErrors;
+use super::reader::Reader;
 
 /// Where the journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +47,32 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Reads `DATABASE_URL`.
-pub(super) fn store(url: &str) -> Result<StoreConfig, String> {
+impl StoreConfig {
+    /// Reads `DATABASE_URL` and `PROCTOR_DATABASE_HOSTS` alone, for what needs no server; nothing when
+    /// no store is named.
+    ///
+    /// # Errors
+    /// With everything that is wrong.
+    pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Option<Self>, ConfigErrors> {
+        let mut reader = Reader::new(lookup);
+        let mut store = reader.parsed("DATABASE_URL", |url| Self::of_url(&url));
+        if let Some(store) = &mut store {
+            reader.each("PROCTOR_DATABASE_HOSTS", |host| add_host(store, host));
+        }
+        let errors = reader.into_errors();
+        if errors.is_empty() { Ok(store) } else { Err(ConfigErrors(errors)) }
+    }
+
+    /// Reads one URL.
+    ///
+    /// # Errors
+    /// With what is wrong and what to do, and no more of the URL than its scheme.
+    pub fn of_url(url: &str) -> Result<Self, String> {
+        of_url(url)
+    }
+}
+
+fn of_url(url: &str) -> Result<StoreConfig, String> {
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err("it is not a URL: leave it out, or set sqlite:PATH or postgres://…".to_owned());
     };

@@ -6,6 +6,7 @@
 
 mod append;
 mod appender;
+pub mod copying;
 mod delivery;
 mod handle;
 mod head;

@@ -17,6 +17,7 @@ mod real_upstreams;
 mod rest;
 mod revocation;
 mod sessions;
+mod store_copy;
 mod two_processes;
 mod virtual_servers;
 mod world;

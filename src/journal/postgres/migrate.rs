@@ -53,7 +53,7 @@ pub(super) async fn up_to_date(connection: &mut PgConnection) -> Result<(), Stor
 }
 
 /// The migrations that were not applied yet.
-async fn missing(connection: &mut PgConnection) -> Result<&'static [&'static str], StoreError> {
+pub(super) async fn missing(connection: &mut PgConnection) -> Result<&'static [&'static str], StoreError> {
     let doing = "read the version of the journal's schema";
     // `to_regclass` would go on believing in the middle of a transaction what it found before.
     let sql = "SELECT EXISTS (SELECT FROM pg_class

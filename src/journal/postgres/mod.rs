@@ -4,6 +4,7 @@
 //! waits without an end for a database that does not answer. A password is in no error and no log.
 
 mod doorbell;
+mod end;
 mod migrate;
 mod outbox;
 mod primary;
@@ -19,6 +20,7 @@ use proctor_domain::{Event, Micros, Place, Position, Recorded, StreamId};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
 
+pub use end::{destination, source};
 pub use read::PostgresReader;
 pub use write::PostgresStore;
 
@@ -89,6 +91,17 @@ pub async fn open(config: &PostgresConfig) -> Result<(PostgresStore, Arc<Postgre
         .connect_lazy_with(primary.options());
     primary.leads(pool.clone());
     Ok((PostgresStore::new(Arc::clone(&primary)), Arc::new(PostgresReader::new(pool, primary))))
+}
+
+/// Brings the schema up to date, and nothing else.
+///
+/// # Errors
+/// As [`open`].
+pub async fn migrate(config: &PostgresConfig) -> Result<(), StoreError> {
+    let mut connection = Primary::new(config)?.connect().await?;
+    migrate::up_to_date(&mut connection).await?;
+    primary::close(connection).await;
+    Ok(())
 }
 
 fn failed(doing: &'static str, reason: impl fmt::Display) -> StoreError {

@@ -23,7 +23,7 @@ use crate::journal::store::{Row, Store, StoreError, Tip};
 use crate::vault::PurposeKeyRow;
 
 /// The append lock of the journal in this database: "proctorJ".
-const LOCK: i64 = 0x7072_6f63_746f_724a;
+pub(super) const LOCK: i64 = 0x7072_6f63_746f_724a;
 
 /// After a database did not answer, so long nobody waits for it again: everybody is told at once.
 const REST: Duration = Duration::from_millis(500);

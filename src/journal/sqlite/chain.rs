@@ -26,7 +26,7 @@ pub(super) fn tip(connection: &Connection, stream: &StreamId) -> Result<Tip, Sto
     Ok(tip)
 }
 
-fn tip_of(connection: &Connection, kind: &str, id: &str) -> rusqlite::Result<Tip> {
+pub(super) fn tip_of(connection: &Connection, kind: &str, id: &str) -> rusqlite::Result<Tip> {
     let sql = "SELECT sequence, position FROM streams WHERE aggregate_type = ?1 AND aggregate_id = ?2";
     let tip = connection.prepare_cached(sql)?.query_row((kind, id), |row| {
         let sequence = row.get::<_, i64>(0)?.cast_unsigned();
@@ -38,7 +38,8 @@ fn tip_of(connection: &Connection, kind: &str, id: &str) -> rusqlite::Result<Tip
 /// Makes `end` the end of a stream that ended at `previous`.
 pub(super) fn move_tip(
     connection: &Connection,
-    stream: &StreamId,
+    kind: &str,
+    id: &str,
     previous: Position,
     end: Tip,
 ) -> Result<(), StoreError> {
@@ -46,13 +47,8 @@ pub(super) fn move_tip(
     let sql = "INSERT INTO streams (aggregate_type, aggregate_id, sequence, position) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT DO UPDATE SET sequence = excluded.sequence, position = excluded.position
                WHERE position = ?5 AND sequence = excluded.sequence - 1";
-    let values = (
-        stream.kind,
-        &*stream.id,
-        end.sequence.cast_signed(),
-        end.position.0.cast_signed(),
-        previous.0.cast_signed(),
-    );
+    let values =
+        (kind, id, end.sequence.cast_signed(), end.position.0.cast_signed(), previous.0.cast_signed());
     let moved = connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.execute(values))
@@ -60,7 +56,7 @@ pub(super) fn move_tip(
     if moved == 1 {
         return Ok(());
     }
-    Err(StoreError::Database { doing, reason: format!("{stream} does not end at position {previous}") })
+    Err(StoreError::Database { doing, reason: format!("{kind}/{id} does not end at position {previous}") })
 }
 
 /// Reads what comes after sequence `after` in a stream, oldest first; `read` takes the columns of

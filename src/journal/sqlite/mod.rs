@@ -1,6 +1,7 @@
 //! The embedded default: one SQLite file, which several processes may share.
 
 mod chain;
+mod end;
 mod fold;
 mod read;
 mod repository;
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proctor_domain::{Event, Micros, Place, Position, Recorded, StreamId};
 use rusqlite::{Connection, OpenFlags, Row};
 
+pub use end::{destination, source};
 pub use read::SqliteReader;
 use turn::Turns;
 pub use write::SqliteStore;

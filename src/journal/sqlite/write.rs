@@ -148,7 +148,7 @@ impl Store for SqliteStore {
             ),
         )?;
         let end = Tip { sequence: row.sequence, position: row.position };
-        chain::move_tip(self.connection()?, row.stream, row.previous, end)?;
+        chain::move_tip(self.connection()?, row.stream.kind, &row.stream.id, row.previous, end)?;
         if let Some(sealed) = row.sealed {
             let sql = "INSERT INTO payloads (position, sealed) VALUES (?1, ?2)";
             self.execute("append what is sealed", sql, (position, sealed))?;

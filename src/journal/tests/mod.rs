@@ -16,5 +16,6 @@ pub(crate) mod site;
 mod sqlite_file;
 
 pub(crate) use faulty::{Fault, Faulty, Script};
-use note::{Became, note, stream};
+use note::Became;
+pub(crate) use note::{note, stream};
 pub(crate) use site::{Site, on_both_stores};

@@ -216,6 +216,7 @@ async fn a_member_of_the_writers_runs_proctor_and_cannot_change_what_has_happene
         );
     }
     assert_eq!(site.history().await.len(), 1);
+    session.execute("CREATE SCHEMA the_views").await.expect("that is where the views stand");
 }
 
 fn purpose_key(purpose: &str, kid: &str) -> PurposeKeyRow {

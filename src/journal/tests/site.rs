@@ -77,6 +77,10 @@ impl Site {
         &self.folder
     }
 
+    pub(crate) fn is_file(&self) -> bool {
+        self.database.is_none()
+    }
+
     pub(crate) fn journal_file(&self) -> PathBuf {
         assert!(self.database.is_none(), "this journal is no file");
         self.folder.join("journal.db")
