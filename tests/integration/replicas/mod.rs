@@ -5,12 +5,19 @@
 //! for that store. Each prints the seed that repeats it (`PROCTOR_TEST_SEED`).
 
 mod balancer;
+mod cuts;
+mod failover;
+mod hammer;
 mod history;
 mod kills;
 mod load;
+mod outage;
+mod pauses;
+mod proxy;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
 
 use proctor_test_postgres::{Cluster, Database};
 use proctor_test_upstream::{Options, Upstream};
@@ -121,4 +128,16 @@ fn database() -> (Cluster, Database) {
     let cluster = Cluster::start(&[("max_connections", "200"), ("shared_buffers", "64MB")]);
     let database = Database::inside(&cluster);
     (cluster, database)
+}
+
+/// Asks until the answer is yes, or it is too late.
+fn happens_within(wait: Duration, mut happened: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + wait;
+    while !happened() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
