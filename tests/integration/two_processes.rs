@@ -8,21 +8,9 @@ use proctor_test_upstream::{Options, Received, Upstream};
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
+use crate::dice::{self, Dice};
 use crate::rest::Session;
 use crate::world::{Server, World};
-
-/// Random numbers that a seed repeats (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap()
-    }
-}
 
 /// What somebody saw of the world: it began and ended then, and these were the words.
 #[derive(Debug, Clone)]
@@ -54,9 +42,7 @@ const STEPS: usize = 25;
 
 #[test]
 fn what_two_processes_do_at_random_has_an_order_that_explains_it() {
-    let seed = std::env::var("PROCTOR_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919);
-    println!("PROCTOR_TEST_SEED={seed} repeats what was done, if not when");
+    let seed = dice::seed();
     let world = World::start_behind_url(&[]);
     let upstream = Upstream::start(Options::default());
     world.desk(&upstream);
@@ -72,7 +58,7 @@ fn what_two_processes_do_at_random_has_an_order_that_explains_it() {
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (sessions, clock, seen) = (&sessions, &clock, &seen);
-            let mut dice = Dice(seed.wrapping_add(thread as u64));
+            let mut dice = Dice::new(seed.wrapping_add(thread as u64));
             scope.spawn(move || {
                 for step in 0..STEPS {
                     let server = servers[dice.roll(2)];

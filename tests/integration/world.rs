@@ -52,6 +52,7 @@ impl Drop for Folder {
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    listen: PathBuf,
     log: PathBuf,
 }
 
@@ -63,6 +64,20 @@ pub struct World {
     pub server: Server,
     database: Option<Database>,
     folder: Folder,
+}
+
+/// What every server is told, and these settings.
+pub fn environment(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let usual = [
+        ("PROCTOR_MASTER_KEY", MASTER_KEY),
+        ("PROCTOR_ADMIN_KEY", ADMIN_KEY),
+        ("PROCTOR_LOG", "info,proctor=debug"),
+    ];
+    owned(&usual).chain(owned(settings)).collect()
+}
+
+fn owned(settings: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
 }
 
 impl World {
@@ -78,16 +93,10 @@ impl World {
 
     /// Starts with more settings; they go before the usual ones.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        let mut environment: BTreeMap<String, String> = [
-            ("PROCTOR_MASTER_KEY", MASTER_KEY),
-            ("PROCTOR_ADMIN_KEY", ADMIN_KEY),
-            ("PROCTOR_LOG", "info,proctor=debug"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        let mut environment = environment(&[]);
         let database = std::env::var(STORE).is_ok_and(|store| store == "postgres").then(Database::new);
         environment.extend(database.iter().map(|database| ("DATABASE_URL".to_owned(), database.url())));
-        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        environment.extend(owned(settings));
         let folder = Folder::new();
         let starts = AtomicU32::new(0);
         let server = Server::start(folder.path(), &environment, &starts);
@@ -156,7 +165,14 @@ impl std::ops::Deref for World {
 }
 
 impl Server {
-    fn start(folder: &Path, environment: &BTreeMap<String, String>, starts: &AtomicU32) -> Self {
+    pub fn start(folder: &Path, environment: &BTreeMap<String, String>, starts: &AtomicU32) -> Self {
+        let mut server = Self::launch(folder, environment, starts);
+        server.wait_until_ready();
+        server
+    }
+
+    /// A process that may take a while to become ready, or never does.
+    pub fn launch(folder: &Path, environment: &BTreeMap<String, String>, starts: &AtomicU32) -> Self {
         let data_dir = folder.join("data");
         let listen = data_dir.join("listen");
         // The server writes it when it listens; one that is here is of another process.
@@ -172,18 +188,24 @@ impl Server {
         }
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
+        Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), listen, log }
+    }
 
-        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
+    #[track_caller]
+    pub fn wait_until_ready(&mut self) {
         wait_until("the server to be ready", || {
-            if let Some(status) = server.child.try_wait().unwrap() {
+            if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the server ended with {status} instead of starting");
             }
-            let address = fs::read_to_string(&listen).ok().and_then(|text| text.trim().parse().ok());
+            let address = fs::read_to_string(&self.listen).ok().and_then(|text| text.trim().parse().ok());
             let Some(address) = address else { return false };
-            server.address = address;
-            Request::new("GET", "/readyz").try_send(address).is_ok_and(|answer| answer.status == 200)
+            self.address = address;
+            self.is_ready()
         });
-        server
+    }
+
+    pub fn is_ready(&self) -> bool {
+        Request::new("GET", "/readyz").try_send(self.address).is_ok_and(|answer| answer.status == 200)
     }
 
     /// The process id.

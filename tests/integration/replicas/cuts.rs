@@ -1,0 +1,63 @@
+//! Connections to the database that are cut at any moment, also between a `COMMIT` and its answer.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::history::Journal;
+use super::load::Load;
+use super::proxy::Proxy;
+use super::{Replicas, database, desk};
+use crate::dice;
+use crate::world::wait_until;
+
+const AGENTS: u64 = 6;
+const COMMITS_CUT: usize = 40;
+const PIECES_CUT: usize = 40;
+
+#[test]
+fn connections_cut_at_random_also_after_a_commit_lose_nothing_and_write_nothing_twice() {
+    let seed = dice::seed();
+    let (cluster, database) = database();
+    let proxy = Proxy::start(cluster.host().parse().unwrap(), seed);
+    let url = format!("postgres://postgres@{}/{}", proxy.address, database.name());
+    let replicas = Replicas::start(&url, &[]);
+    let upstream = desk(&replicas);
+    let load = Load::new(seed);
+    let faults = &proxy.faults;
+    std::thread::scope(|scope| {
+        for agent in 0..AGENTS {
+            let (load, address) = (&load, replicas.balancer.address);
+            scope.spawn(move || load.run(agent, address));
+        }
+        faults.commits_cut_one_in.store(15, Ordering::Relaxed);
+        faults.pieces_cut_one_in.store(150, Ordering::Relaxed);
+        let enough = super::happens_within(Duration::from_secs(90), || {
+            faults.commits_cut.load(Ordering::Relaxed) >= COMMITS_CUT
+                && faults.pieces_cut.load(Ordering::Relaxed) >= PIECES_CUT
+        });
+        faults.commits_cut_one_in.store(0, Ordering::Relaxed);
+        faults.pieces_cut_one_in.store(0, Ordering::Relaxed);
+        load.stop.store(true, Ordering::Relaxed);
+        assert!(enough, "too little was cut");
+    });
+    for replica in &replicas.all {
+        wait_until("a replica to be ready again", || replica.server.is_ready());
+    }
+    let sql = |sql: &str| database.sql(sql);
+    let journal = Journal::settled(sql);
+    let seen = load.seen.into_inner().unwrap();
+    println!(
+        "{} commits and {} others cut: {} events, {} calls admitted, {} abandoned, {} of {} asked succeeded",
+        faults.commits_cut.load(Ordering::Relaxed),
+        faults.pieces_cut.load(Ordering::Relaxed),
+        journal.len(),
+        journal.admitted(),
+        journal.abandoned(),
+        seen.succeeded(),
+        seen.calls.len(),
+    );
+    journal.explains_arrivals(&upstream);
+    journal.explains_answers(&seen);
+    assert!(seen.succeeded() > COMMITS_CUT, "there was too little load to show anything");
+    replicas.agree_also_when_computed_again(sql);
+}
