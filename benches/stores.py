@@ -3,10 +3,10 @@
 
 Usage: benches/stores.py [--seconds N] [--rounds N] [--profile P] [--no-build]
 
-PostgreSQL is a private cluster with fsync on, on the same cores. Each replica is loaded by a wrk of
-its own with its share of the connections, so that no balancer's time is counted. Needs wrk and
-PostgreSQL's programs (Debian packages: wrk, postgresql); everything is on loopback and is stopped
-at the end.
+PostgreSQL is a private cluster with fsync on, on the same cores; only as many replicas run as are
+loaded. Each of them is loaded by a wrk of its own with its share of the connections, so that no
+balancer's time is counted. Needs wrk and PostgreSQL's programs (Debian packages: wrk, postgresql);
+everything is on loopback and is stopped at the end.
 """
 
 import argparse
@@ -46,12 +46,12 @@ def start_postgres(folder, start):
     subprocess.run([*as_user, programs / "initdb", "-D", data, "-U", "proctor", "-A", "trust"],
                    check=True, capture_output=True, cwd="/")
     port = free_port()
-    start("postgres", *as_user, programs / "postgres", "-D", data, "-p", port, "-k", data,
+    pid = start("postgres", *as_user, programs / "postgres", "-D", data, "-p", port, "-k", data,
           "-c", "listen_addresses=127.0.0.1")
     wait_for_port(port)
     subprocess.run([programs / "psql", "-q", f"postgres://proctor@127.0.0.1:{port}/postgres",
                     "-c", "CREATE DATABASE proctor"], check=True)
-    return f"postgres://proctor@127.0.0.1:{port}/proctor"
+    return pid, f"postgres://proctor@127.0.0.1:{port}/proctor"
 
 
 def main():
@@ -77,11 +77,17 @@ def main():
         started.append(process)
         return process.pid
 
+    def stop(pid):
+        process = next(one for one in started if one.pid == pid)
+        started.remove(process)
+        process.terminate()
+        process.wait(timeout=20)
+
     try:
         upstream = free_port()
         start("upstream", target / "fast-upstream", upstream)
         wait_for_port(upstream)
-        url = start_postgres(folder, start)
+        postgres, url = start_postgres(folder, start)
         key, master = secrets.token_hex(24), base64.b64encode(secrets.token_bytes(32)).decode()
 
         def serve(name, **environment):
@@ -104,17 +110,25 @@ def main():
             return [api("POST", "/api/v1/sessions", {**mint, "user": f"user-{n}"})["token"] for n in range(SESSIONS)]
 
         sqlite = serve("sqlite")
-        replicas = [serve(f"replica-{n}", DATABASE_URL=url) for n in range(REPLICAS_MAX)]
+        replicas = [serve("replica-0", DATABASE_URL=url)]
         tokens = {"sqlite": prepare(sqlite[1]), "postgres": prepare(replicas[0][1])}
-        setups = {"SQLite": ("sqlite", [sqlite])}
-        setups |= {f"PostgreSQL, replicas: {n}": ("postgres", replicas[:n]) for n in range(1, REPLICAS_MAX + 1)}
+        setups = {"SQLite": 0} | {f"PostgreSQL, replicas: {n}": n for n in range(1, REPLICAS_MAX + 1)}
 
-        def load(servers, tokens, seconds):
+        def servers_of(count):
+            """As many replicas as that, and no more of them; none stands for SQLite."""
+            while len(replicas) > max(count, 1):
+                stop(replicas.pop()[0])
+            while len(replicas) < count:
+                replicas.append(serve(f"replica-{len(replicas)}", DATABASE_URL=url))
+            return (replicas[:], tokens["postgres"]) if count else ([sqlite], tokens["sqlite"])
+
+        def load(count, seconds):
             """All servers at once; calls/s are added up, the middle of the medians stands for p50."""
+            servers, tokens = servers_of(count)
             folders = [folder / f"wrk-{n}" for n in range(len(servers))]
             for one in folders:
                 one.mkdir(exist_ok=True)
-            before = sum(cpu_seconds(pid) for pid, _ in servers)
+            before = sum(cpu_seconds(pid) for pid, _ in servers), cpu_seconds(postgres)
             with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
                 runs = [
                     pool.submit(wrk, folders[n], port, "/mcp/load", tokens[n::len(servers)],
@@ -127,23 +141,25 @@ def main():
                 "rate": sum(one["rate"] for one in found),
                 "p50": statistics.median(one["p50"] for one in found),
                 "p99": max(one["p99"] for one in found),
-                "cpu": (sum(cpu_seconds(pid) for pid, _ in servers) - before) * 1e6 / calls,
+                "cpu": (sum(cpu_seconds(pid) for pid, _ in servers) - before[0]) * 1e6 / calls,
+                "postgres": (cpu_seconds(postgres) - before[1]) * 1e6 / calls,
             }
 
-        for store, servers in setups.values():
-            load(servers, tokens[store], 2)
+        for count in setups.values():
+            load(count, 2)
         results = {name: [] for name in setups}
         for _ in range(options.rounds):
-            for name, (store, servers) in setups.items():
-                results[name].append(load(servers, tokens[store], options.seconds))
+            for name, count in setups.items():
+                results[name].append(load(count, options.seconds))
         print(f"\n{CONNECTIONS} connections, median of {options.rounds} rounds of {options.seconds} s\n")
-        print("| | calls/s | beside SQLite | p50 µs | p99 µs | CPU µs a call |\n|---|---:|---:|---:|---:|---:|")
+        print("| | calls/s | beside SQLite | p50 µs | p99 µs | CPU µs a call | PostgreSQL's |\n"
+              "|---|---:|---:|---:|---:|---:|---:|")
         rates = {}
         for name, rounds in results.items():
             middle = {field: statistics.median(one[field] for one in rounds) for field in rounds[0]}
             rates[name] = middle["rate"]
             print(f"| {name} | {middle['rate']:,.0f} | {middle['rate'] / rates['SQLite']:.2f} | {middle['p50']:,.0f} "
-                  f"| {middle['p99']:,.0f} | {middle['cpu']:.1f} |")
+                  f"| {middle['p99']:,.0f} | {middle['cpu']:.1f} | {middle['postgres']:.1f} |")
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
