@@ -24,11 +24,7 @@ fn connections_cut_at_random_also_after_a_commit_lose_nothing_and_write_nothing_
     let upstream = desk(&replicas);
     let load = Load::new(seed);
     let faults = &proxy.faults;
-    std::thread::scope(|scope| {
-        for agent in 0..AGENTS {
-            let (load, address) = (&load, replicas.balancer.address);
-            scope.spawn(move || load.run(agent, address));
-        }
+    load.during(AGENTS, replicas.balancer.address, || {
         faults.commits_cut_one_in.store(15, Ordering::Relaxed);
         faults.pieces_cut_one_in.store(150, Ordering::Relaxed);
         let enough = super::happens_within(Duration::from_secs(90), || {
@@ -37,7 +33,6 @@ fn connections_cut_at_random_also_after_a_commit_lose_nothing_and_write_nothing_
         });
         faults.commits_cut_one_in.store(0, Ordering::Relaxed);
         faults.pieces_cut_one_in.store(0, Ordering::Relaxed);
-        load.stop.store(true, Ordering::Relaxed);
         assert!(enough, "too little was cut");
     });
     for replica in &replicas.all {

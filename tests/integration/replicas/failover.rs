@@ -1,6 +1,5 @@
 //! A primary that is lost, and a standby that takes its place.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use proctor_test_postgres::{Cluster, Database};
@@ -31,11 +30,7 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_acknowledged() {
     let replicas = Replicas::start(&database.url(), &[("PROCTOR_DATABASE_HOSTS", &hosts)]);
     let upstream = desk(&replicas);
     let load = Load::new(seed);
-    std::thread::scope(|scope| {
-        for agent in 0..AGENTS {
-            let (load, address) = (&load, replicas.balancer.address);
-            scope.spawn(move || load.run(agent, address));
-        }
+    load.during(AGENTS, replicas.balancer.address, || {
         upstream.ledger().wait_until("calls", |record| record.calls().count() > 200);
         primary.crash();
         standby.promote();
@@ -45,7 +40,6 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_acknowledged() {
             replicas.all.iter().all(|replica| replica.server.is_ready())
                 && load.seen.lock().unwrap().succeeded() > before + 100
         });
-        load.stop.store(true, Ordering::Relaxed);
         assert!(recovered, "the replicas did not follow");
         println!("all replicas serve again {:?} after the promotion", promoted.elapsed());
     });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::history::Journal;
 use super::load::Load;
-use super::{Replicas, database, desk};
+use super::{Replica, Replicas, database, desk};
 use crate::dice::{self, Dice};
 
 /// Kills of one run, unless `PROCTOR_TEST_KILL_CYCLES` says how many.
@@ -30,37 +30,29 @@ fn replicas_killed_at_random_moments_lose_nothing_acknowledged() {
     let load = Load::new(seed);
     let kills = AtomicUsize::new(0);
     let began = Instant::now();
-    std::thread::scope(|scope| {
-        let Replicas { all, balancer } = &mut replicas;
-        for agent in 0..AGENTS {
-            let (load, address) = (&load, balancer.address);
-            scope.spawn(move || load.run(agent, address));
+    let Replicas { all, balancer } = &mut replicas;
+    let kill = |at: usize, replica: &mut Replica| {
+        let mut dice = Dice::new(seed ^ (at as u64 + 1));
+        while kills.fetch_add(1, Ordering::Relaxed) < kills_wanted {
+            pause(dice.roll(LIFE_MS_MAX));
+            replica.server.kill();
+            while dice.roll(UNREADY_ONE_IN) == 0 {
+                replica.launch_again();
+                pause(dice.roll(UNREADY_MS_MAX));
+                replica.server.kill();
+                kills.fetch_add(1, Ordering::Relaxed);
+            }
+            replica.start_again();
+            balancer.moved(at, replica.server.address);
         }
-        let (balancer, kills) = (&*balancer, &kills);
-        let killers: Vec<_> = all
-            .iter_mut()
-            .enumerate()
-            .map(|(at, replica)| {
-                let mut dice = Dice::new(seed ^ (at as u64 + 1));
-                scope.spawn(move || {
-                    while kills.fetch_add(1, Ordering::Relaxed) < kills_wanted {
-                        pause(dice.roll(LIFE_MS_MAX));
-                        replica.server.kill();
-                        while dice.roll(UNREADY_ONE_IN) == 0 {
-                            replica.launch_again();
-                            pause(dice.roll(UNREADY_MS_MAX));
-                            replica.server.kill();
-                            kills.fetch_add(1, Ordering::Relaxed);
-                        }
-                        replica.start_again();
-                        balancer.moved(at, replica.server.address);
-                    }
-                })
-            })
-            .collect();
-        let ended: Vec<_> = killers.into_iter().map(|killer| killer.join()).collect();
-        load.stop.store(true, Ordering::Relaxed);
-        assert!(ended.iter().all(Result::is_ok), "a replica did not come back");
+    };
+    load.during(AGENTS, balancer.address, || {
+        std::thread::scope(|scope| {
+            let kill = &kill;
+            for (at, replica) in all.iter_mut().enumerate() {
+                scope.spawn(move || kill(at, replica));
+            }
+        });
     });
     let took = began.elapsed();
     let sql = |sql: &str| database.sql(sql);

@@ -87,8 +87,27 @@ impl Load {
         format!("{:016x}{:016x}", self.seed | 1 << 63, self.calls.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
+    /// So many agents call while this is done.
+    pub fn during<T>(&self, agents: u64, address: SocketAddr, work: impl FnOnce() -> T) -> T {
+        std::thread::scope(|scope| {
+            let _stops = self.stops_when_this_panics();
+            for agent in 0..agents {
+                scope.spawn(move || self.run(agent, address));
+            }
+            let done = work();
+            self.stop.store(true, Ordering::Relaxed);
+            done
+        })
+    }
+
+    /// To be held wherever somebody goes on until [`Self::stop`]: an assertion that fails would wait
+    /// for them for ever.
+    pub fn stops_when_this_panics(&self) -> impl Drop {
+        StopsWhenPanicking(&self.stop)
+    }
+
     /// Goes on until told to stop. Calls mostly, and now and then what ends sessions.
-    pub fn run(&self, thread: u64, address: SocketAddr) {
+    fn run(&self, thread: u64, address: SocketAddr) {
         let mut dice = Dice::new(self.seed.wrapping_add(thread));
         while !self.stop.load(Ordering::Relaxed) {
             let session = {
@@ -161,6 +180,16 @@ impl Load {
         if answer.status == 200 {
             let position = answer.header("proctor-position").and_then(|position| position.parse().ok());
             self.seen.lock().unwrap().cut.push(position.expect("a write says where it stands"));
+        }
+    }
+}
+
+struct StopsWhenPanicking<'a>(&'a AtomicBool);
+
+impl Drop for StopsWhenPanicking<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 }

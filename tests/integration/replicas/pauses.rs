@@ -94,6 +94,7 @@ fn a_replica_that_is_paused_at_any_moment_sends_nothing_stale() {
         let session = here.mint("desk", "ada");
         let before = upstream.ledger().calls().len();
         std::thread::scope(|scope| {
+            let _stops = load.stops_when_this_panics();
             for _ in 0..CALLS {
                 scope.spawn(|| {
                     let mut told = Told::Nothing;
@@ -110,8 +111,6 @@ fn a_replica_that_is_paused_at_any_moment_sends_nothing_stale() {
             std::thread::sleep(STALE);
             resumptions.push((session.id.clone(), Instant::now()));
             paused.signal("CONT");
-            // Otherwise the agents would go on for ever.
-            load.stop.store(!revoked, Ordering::Relaxed);
             assert!(revoked, "round {round}: the others did not acknowledge the revocation");
         });
     }
