@@ -54,4 +54,8 @@ impl Gate for HeadGate {
         }
         Passage::Later(Box::pin(self.confirm(call)))
     }
+
+    fn may_still_leave(&self, call: &CallId) -> bool {
+        self.journal.head().is_fresh() && self.calls.is_alive(call)
+    }
 }

@@ -1,8 +1,9 @@
 //! The proof without which no tool call leaves.
 //!
 //! **Invariants.** An [`Admission`] is used for one call: it is neither cloned nor reused. Its gate
-//! is asked immediately before the first byte of the request is written, after the connection to
-//! the upstream stands, so that nothing that was revoked meanwhile leaves.
+//! is asked immediately before the request is put together, after the connection to the upstream
+//! stands, and once more by the connection itself when it hands the first byte to the operating
+//! system, so that nothing that was revoked meanwhile leaves.
 
 use std::{fmt, pin::Pin, sync::Arc};
 
@@ -28,9 +29,25 @@ pub enum Passage<'a> {
 
 /// Says whether an admitted call may still leave this process.
 pub trait Gate: Send + Sync {
-    /// Asked immediately before the first byte of the call is written; asked again when a stale
-    /// connection made it necessary to take another one.
+    /// Asked immediately before the call is put together; asked again when a stale connection made
+    /// it necessary to take another one.
     fn may_leave<'a>(&'a self, call: &'a CallId) -> Passage<'a>;
+
+    /// Asked at the very write, as far as it can be known without waiting: the process may have been
+    /// paused since the last question.
+    fn may_still_leave(&self, call: &CallId) -> bool;
+}
+
+/// The question at the very write.
+pub(super) struct LastLook {
+    call: CallId,
+    gate: Arc<dyn Gate>,
+}
+
+impl LastLook {
+    pub fn may_still_leave(&self) -> bool {
+        self.gate.may_still_leave(&self.call)
+    }
 }
 
 /// The proof that a call's admission is durable in the journal.
@@ -65,6 +82,10 @@ impl Admission {
     /// The admission's place in the journal.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    pub(super) fn last_look(&self) -> LastLook {
+        LastLook { call: self.call.clone(), gate: Arc::clone(&self.gate) }
     }
 
     /// Asks the gate.

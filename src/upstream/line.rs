@@ -98,13 +98,17 @@ pub(super) struct Pass {
 impl Pass {
     /// Asks the gate; to be done immediately before the first byte.
     pub async fn check(&self) -> Result<(), Failure> {
-        let not_let = |reason| Failure::unsent(FailureKind::NotLet, format!("was not called: {reason}"));
-        self.admission.may_leave().await.map_err(|refusal| not_let(refusal.reason))?;
+        self.admission.may_leave().await.map_err(|refusal| not_let(&refusal.reason))?;
         if self.cancel.is_cancelled() {
-            return Err(not_let("the call was cancelled".to_owned()));
+            return Err(not_let("the call was cancelled"));
         }
         Ok(())
     }
+}
+
+/// A call that was stopped before any byte of it left.
+pub(super) fn not_let(reason: &str) -> Failure {
+    Failure::unsent(FailureKind::NotLet, format!("was not called: {reason}"))
 }
 
 /// What is known of a tool call from outside while it runs.

@@ -20,7 +20,7 @@ use crate::upstream::{
     failure::Failure,
     guard::shown_location,
     headers::encoded,
-    line::{Asked, Outgoing, Pass, Ready},
+    line::{Asked, Outgoing, Pass, Ready, not_let},
 };
 
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -158,15 +158,19 @@ impl HttpUpstream {
                 }
                 pass.flight.set_sent(true);
             }
-            let mut failed = match wire.send(request).await {
+            let mut failed = match wire.send(request, pass.map(|pass| pass.admission.last_look())).await {
                 Ok(response) => return Ok((wire, response)),
                 Err(failed) => failed,
             };
             let unsent = failed.take_message();
-            if unsent.is_some()
+            let refused = wire.has_refused();
+            if (unsent.is_some() || refused)
                 && let Some(pass) = pass
             {
                 pass.flight.set_sent(false);
+            }
+            if refused {
+                return Err(not_let("it was revoked, or could not be confirmed, just before it left"));
             }
             match unsent {
                 // The server had closed an idle connection, and nothing of the request was

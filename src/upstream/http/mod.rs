@@ -1,7 +1,8 @@
 //! Upstreams over streamable HTTP, in both eras.
 //!
 //! **Invariants.** Everything here belongs to one isolation key: its connections, its session. The
-//! gate of a call is asked on an open connection, right before the request is handed to it.
+//! gate of a call is asked on an open connection, right before the request is handed to it, and the
+//! connection looks once more when it writes.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::{
 };
 
 mod exchange;
+mod guarded;
 mod reply;
 mod wire;
 

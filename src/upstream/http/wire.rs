@@ -28,7 +28,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::runtime::{Handle, Id};
 
-use crate::upstream::guard::Stream;
+use super::guarded::{Guarded, Lookout};
+use crate::upstream::{admission::LastLook, guard::Stream};
 
 /// Servers commonly close idle connections after a minute; ours go first.
 const WIRE_IDLE_MS_MAX: u64 = 50_000;
@@ -42,9 +43,10 @@ pub(super) type Body = Full<Bytes>;
 /// One open connection.
 pub(super) struct Wire {
     sender: SendRequest<Body>,
+    lookout: Lookout,
     /// Absent once the connection has ended: hyper gives a request that is still queued back only
     /// when its end is dropped.
-    driver: Option<Box<Connection<TokioIo<Stream>, Body>>>,
+    driver: Option<Box<Connection<TokioIo<Guarded>, Body>>>,
     /// Whether it has served a request before; only then can it have gone stale.
     pub reused: bool,
     idle_since: Instant,
@@ -53,10 +55,13 @@ pub(super) struct Wire {
 
 impl Wire {
     pub async fn open(stream: Stream) -> hyper::Result<Self> {
+        let lookout = Lookout::default();
+        let guarded = TokioIo::new(Guarded::new(stream, lookout.clone()));
         let (sender, driver) =
-            http1::Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
+            http1::Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).handshake(guarded).await?;
         Ok(Self {
             sender,
+            lookout,
             driver: Some(Box::new(driver)),
             reused: false,
             idle_since: Instant::now(),
@@ -80,13 +85,20 @@ impl Wire {
     }
 
     /// Sends a request and waits for the head of its answer. The error gives the request back
-    /// where none of it was written.
+    /// where none of it was written. With a look, see [`Self::has_refused`].
     pub async fn send(
         &mut self,
         request: Request<Body>,
+        look: Option<LastLook>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        self.lookout.expect(look);
         let answer = self.sender.try_send_request(request);
         self.drive(answer).await
+    }
+
+    /// Whether the look for the last request said no: nothing of it was written.
+    pub fn has_refused(&self) -> bool {
+        self.lookout.has_refused()
     }
 
     /// The next piece of an answer's body.

@@ -73,6 +73,10 @@ struct Watching {
 }
 
 impl Gate for Watching {
+    fn may_still_leave(&self, _: &CallId) -> bool {
+        self.answer.is_ok()
+    }
+
     fn may_leave<'a>(&'a self, call: &'a CallId) -> Passage<'a> {
         assert_eq!(call.as_str(), "call_9");
         self.asked.fetch_add(1, Ordering::Relaxed);
@@ -131,6 +135,39 @@ async fn what_the_gate_does_not_let_pass_never_reaches_the_upstream() {
     }
 }
 
+/// A gate that lets a call pass, and finds at the write that it was revoked since.
+struct RevokedMeanwhile;
+
+impl Gate for RevokedMeanwhile {
+    fn may_leave<'a>(&'a self, _: &'a CallId) -> Passage<'a> {
+        Passage::Now(Ok(()))
+    }
+
+    fn may_still_leave(&self, _: &CallId) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_call_revoked_between_the_gate_and_the_write_never_reaches_the_upstream() {
+    for legacy_era in [false, true] {
+        let (server, era) = match legacy_era {
+            true => (Scripted::start(legacy(fine)).await, Era::Legacy),
+            false => (Scripted::start(fine).await, Era::Modern),
+        };
+        let mut caller = Caller::new(http_target(&server.url, Some(era)));
+        // On a new connection, and on one that has served a call.
+        for served in 0..2 {
+            caller.admission = Some(Admission::of_test("c", 1, Arc::new(RevokedMeanwhile)));
+            let (kind, _, sent) = failure(caller.call(Call::of("t")).await);
+            assert_eq!((kind, sent), (FailureKind::NotLet, false));
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            assert_eq!(server.seen_of("tools/call").len(), served);
+            succeeded(caller.call(Call::of("t")).await);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_call_cancelled_beforehand_never_reaches_the_upstream() {
     let server = Scripted::start(fine).await;
@@ -144,6 +181,10 @@ async fn a_call_cancelled_beforehand_never_reaches_the_upstream() {
 struct CancelsMeanwhile(CancellationToken);
 
 impl Gate for CancelsMeanwhile {
+    fn may_still_leave(&self, _: &CallId) -> bool {
+        true
+    }
+
     fn may_leave<'a>(&'a self, _: &'a CallId) -> Passage<'a> {
         self.0.cancel();
         Passage::Now(Ok(()))
@@ -167,6 +208,10 @@ struct Slow {
 }
 
 impl Gate for Slow {
+    fn may_still_leave(&self, _: &CallId) -> bool {
+        true
+    }
+
     fn may_leave<'a>(&'a self, _: &'a CallId) -> Passage<'a> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Passage::Later(Box::pin(async {
