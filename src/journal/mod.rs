@@ -23,4 +23,4 @@ pub use delivery::{Delivered, Listener};
 pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};
 pub use measures::Measures;
-pub use store::{Lease, Reader, Row, Store, StoreError, SubjectRow, Tip};
+pub use store::{AppendFailure, Appended, Batch, Lease, Reader, Row, Store, StoreError, SubjectRow, Tip};

@@ -71,6 +71,42 @@ pub struct Row<'a> {
     pub sealed: Option<&'a [u8]>,
 }
 
+/// Everything that one transaction is to write, with what must hold for it.
+pub struct Batch<'a> {
+    /// The last position that was seen here.
+    pub known: Position,
+    /// How many events of others may have come since.
+    pub foreign_max: u64,
+    /// Streams that it rests on or appends to, each with the sequence of its last event.
+    pub expected: &'a [(StreamId, u64)],
+    /// Before when, by the database's clock, as far as time matters.
+    pub valid_until: Option<Micros>,
+    /// The events. Their positions count from 1, and their times are not looked at.
+    pub rows: &'a [Row<'a>],
+    /// What is written outside the journal.
+    pub side_writes: &'a [&'a SideWrite],
+}
+
+/// What became of a [`Batch`].
+pub struct Appended {
+    /// Whether it was written. Otherwise nothing was.
+    pub written: bool,
+    /// The last position before it.
+    pub head: Position,
+    /// The time of its events.
+    pub recorded_at: Micros,
+    /// What others have appended since `known`, in order; not all of it when that is too much.
+    pub foreign: Vec<Arc<Recorded>>,
+}
+
+/// Why a [`Batch`] was not answered.
+pub enum AppendFailure {
+    /// Nothing was written.
+    NothingWritten(StoreError),
+    /// It may have been written, or may still be.
+    Unknown(StoreError),
+}
+
 /// A replica's word that it is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -100,6 +136,20 @@ pub struct SubjectRow {
 /// The write side, owned by the appender's thread. Between `begin` and `commit` or `rollback` it
 /// holds the one append lock of the journal.
 pub trait Store: Send + 'static {
+    /// Whether [`Self::append`] is the way to go now, and not step by step.
+    fn appends_at_once(&self) -> bool {
+        false
+    }
+
+    /// Takes the lock, writes all of a batch if what it rests on has not moved, and gives the lock
+    /// back. `None` when nothing was written and the steps will show why.
+    fn append(
+        &mut self,
+        _batch: &Batch<'_>,
+    ) -> impl Future<Output = Result<Option<Appended>, AppendFailure>> {
+        std::future::ready(Ok(None))
+    }
+
     /// Takes the append lock. Answers the journal's last position and the database's time.
     fn begin(&mut self) -> impl Future<Output = Result<(Position, Micros), StoreError>>;
 
@@ -150,8 +200,9 @@ pub trait Store: Send + 'static {
     /// Lets go of the connection and makes a new one now.
     fn reopen(&mut self) -> impl Future<Output = Result<(), StoreError>>;
 
-    /// Makes sure that whatever can be read is durable, and that nothing else comes back: what a
-    /// failed `fsync` was to make durable may be lost though it can be read.
+    /// Makes sure that whatever can be read is durable, and that nothing else comes: what a failed
+    /// `fsync` was to make durable may be lost though it can be read, and what was sent over a
+    /// connection that was lost may arrive late.
     fn harden(&mut self) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Writes this replica's lease, which then lasts `lasts_ms` by the database's clock.

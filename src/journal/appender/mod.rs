@@ -3,6 +3,7 @@
 //! **Invariants.** Whoever confirms or waits for a lease is served whatever the load: every round
 //! takes a bounded number of appends. A journal that was found to be damaged takes nothing more.
 
+mod at_once;
 mod transaction;
 
 use std::collections::HashMap;
@@ -276,32 +277,44 @@ impl<S: Store> Appender<S> {
                 self.position
             )));
         }
-        let mut foreign = false;
         while self.position < there {
             let events = match self.store.read(self.position, CATCH_UP_EVENTS).await {
                 Ok(events) => events,
                 Err(error @ StoreError::Unreadable { .. }) => return Err(self.halt(describe(&error))),
                 Err(error) => return Err(self.unavailable(error)),
             };
-            let consecutive = events
-                .iter()
-                .zip(self.position.0 + 1..)
-                .all(|(event, position)| event.place.position.0 == position);
-            if events.is_empty() || !consecutive {
-                return Err(self.halt(format!("events are missing after position {}", self.position)));
+            if events.is_empty() {
+                return Err(self.events_are_missing());
             }
-            for event in &events {
-                let tip = Tip { sequence: event.sequence, position: event.place.position };
-                self.note_tip(&event.stream, tip);
-            }
-            self.deliver(&events.into_iter().map(Delivered::new).collect::<Vec<_>>(), true);
-            foreign = true;
-        }
-        if foreign {
-            // Others may wait for this replica to have seen a revocation.
-            self.lease_due_ms = self.lease_due_ms.min(self.lease_renewed_ms + LEASE_NEWS_MS);
+            self.take_in(events)?;
         }
         Ok(())
+    }
+
+    /// Delivers what other processes wrote next.
+    fn take_in(&mut self, foreign: Vec<Arc<Recorded>>) -> Result<(), AppendError> {
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let consecutive = foreign
+            .iter()
+            .zip(self.position.0 + 1..)
+            .all(|(event, position)| event.place.position.0 == position);
+        if !consecutive {
+            return Err(self.events_are_missing());
+        }
+        for event in &foreign {
+            let tip = Tip { sequence: event.sequence, position: event.place.position };
+            self.note_tip(&event.stream, tip);
+        }
+        self.deliver(&foreign.into_iter().map(Delivered::new).collect::<Vec<_>>(), true);
+        // Others may wait for this replica to have seen a revocation.
+        self.lease_due_ms = self.lease_due_ms.min(self.lease_renewed_ms + LEASE_NEWS_MS);
+        Ok(())
+    }
+
+    fn events_are_missing(&mut self) -> AppendError {
+        self.halt(format!("events are missing after position {}", self.position))
     }
 
     fn deliver(&mut self, events: &[Delivered], foreign: bool) {

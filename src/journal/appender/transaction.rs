@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use proctor_domain::{Micros, Place, Position, Recorded, StreamId};
 
-use super::Appender;
+use super::{Appender, CATCH_UP_EVENTS};
 use crate::journal::append::{AppendError, Decision, Proposal, Stale};
 use crate::journal::delivery::Delivered;
 use crate::journal::store::{Row, Store, StoreError, Tip};
 
 /// Events of other processes that are read while everybody waits for the lock. More are read
 /// without it first.
-const CATCH_UP_LOCKED_EVENTS_MAX: u64 = 1_000;
+pub(super) const CATCH_UP_LOCKED_EVENTS_MAX: u64 = 1_000;
 /// How often more of them are read without the lock before it is kept all the same.
 const CATCH_UP_UNLOCKED_TIMES_MAX: u32 = 3;
 /// After so many failures of the store in one batch, the rest of it fails without being tried.
@@ -29,17 +29,17 @@ const IN_DOUBT_WAIT: Duration = Duration::from_secs(2);
 /// How long between two looks.
 const IN_DOUBT_PAUSE: Duration = Duration::from_millis(250);
 
-type Appends = Vec<Box<dyn Decision>>;
+pub(super) type Appends = Vec<Box<dyn Decision>>;
 
 /// What became of one append while its transaction was open.
-enum Planned {
+pub(super) enum Planned {
     Written(Range<usize>),
     Stale(Stale),
 }
 
-struct Placed {
-    place: Place,
-    sequence: u64,
+pub(super) struct Placed {
+    pub place: Place,
+    pub sequence: u64,
 }
 
 /// Why one append could not be written into the open transaction.
@@ -70,8 +70,9 @@ enum Then {
 }
 
 /// Whether a transaction took place.
-enum Fate {
-    Committed,
+pub(super) enum Fate {
+    /// Its events are the next ones, and have this time.
+    Committed(Micros),
     NotCommitted,
     Unknown,
 }
@@ -126,7 +127,11 @@ impl<S: Store> Appender<S> {
     }
 
     /// Writes a batch in one transaction.
-    async fn append_batch(&mut self, mut batch: Appends) -> Then {
+    async fn append_batch(&mut self, batch: Appends) -> Then {
+        let mut batch = match self.append_at_once(batch).await {
+            Ok(()) => return Then::Done,
+            Err(batch) => batch,
+        };
         let now = match self.lock().await {
             Ok(now) => now,
             Err(error) => {
@@ -174,12 +179,12 @@ impl<S: Store> Appender<S> {
         let alone_ms = self.head.now_ms();
         if let Err(error) = self.store.commit().await {
             let fate = self.fate(&mut batch, &planned).await;
-            if !matches!(fate, Fate::Committed) {
+            if !matches!(fate, Fate::Committed(_)) {
                 tracing::error!(%error, "failed to commit to the journal");
                 let error = Arc::new(error);
                 let error = match fate {
                     Fate::Unknown => AppendError::InDoubt(error),
-                    Fate::Committed | Fate::NotCommitted => AppendError::Store(error),
+                    Fate::Committed(_) | Fate::NotCommitted => AppendError::Store(error),
                 };
                 fail(batch, &error);
                 return Then::Done;
@@ -221,7 +226,7 @@ impl<S: Store> Appender<S> {
     }
 
     /// Looks up in one go where the streams of a batch end, which may be a journey for each otherwise.
-    async fn look_up_tips(&mut self, batch: &Appends) {
+    pub(super) async fn look_up_tips(&mut self, batch: &Appends) {
         let mut unknown = HashSet::new();
         for decision in batch.iter() {
             let grounds = decision.grounds().iter().map(|(stream, _)| stream);
@@ -301,7 +306,7 @@ impl<S: Store> Appender<S> {
     }
 
     /// Tells everybody about a transaction that is durable.
-    fn settle(&mut self, mut batch: Appends, planned: Vec<Planned>, placed: Vec<Placed>) {
+    pub(super) fn settle(&mut self, mut batch: Appends, planned: Vec<Planned>, placed: Vec<Placed>) {
         let mut delivered = Vec::with_capacity(placed.len());
         let mut placed = placed.into_iter();
         for (decision, plan) in batch.iter_mut().zip(&planned) {
@@ -328,8 +333,9 @@ impl<S: Store> Appender<S> {
     }
 
     /// After a commit whose answer was an error: whether it took place all the same. What is found
-    /// in the database under the lock is believed, nothing else.
-    async fn fate(&mut self, batch: &mut Appends, planned: &[Planned]) -> Fate {
+    /// in the database under the lock is believed, nothing else. What others wrote before it is
+    /// delivered.
+    pub(super) async fn fate(&mut self, batch: &mut Appends, planned: &[Planned]) -> Fate {
         self.tips.clear();
         let written = batch.iter_mut().zip(planned).find_map(|(decision, plan)| match plan {
             Planned::Written(range) if !range.is_empty() => decision.proposals().first(),
@@ -346,27 +352,46 @@ impl<S: Store> Appender<S> {
                 }
                 tokio::time::sleep(IN_DOUBT_PAUSE).await;
             }
-            match self.stands_next(&first).await {
-                Ok(true) => return Fate::Committed,
-                Ok(false) => return Fate::NotCommitted,
+            match self.find(&first).await {
+                Ok(Some(recorded_at)) => return Fate::Committed(recorded_at),
+                Ok(None) => return Fate::NotCommitted,
                 Err(error) => tracing::error!(%error, "failed to look whether a transaction took place"),
             }
         }
         Fate::Unknown
     }
 
-    /// Whether the event after the last one that was delivered here is the one of this identifier.
-    async fn stands_next(&mut self, event_id: &str) -> Result<bool, StoreError> {
-        self.store.reopen().await?;
-        self.store.harden().await?;
-        self.store.begin().await?;
-        let next = self.store.read(self.position, 1).await;
+    /// The time of the event of this identifier, if it stands after all that was delivered here.
+    /// Whatever stands before it, or instead of it, is delivered.
+    async fn find(&mut self, event_id: &str) -> Result<Option<Micros>, AppendError> {
+        let unusable = |error| AppendError::Store(Arc::new(error));
+        self.store.reopen().await.map_err(unusable)?;
+        self.store.harden().await.map_err(unusable)?;
+        self.store.begin().await.map_err(unusable)?;
+        let found = self.find_locked(event_id).await;
         self.store.rollback().await;
-        Ok(next?.first().is_some_and(|event| &*event.event_id == event_id))
+        found
+    }
+
+    async fn find_locked(&mut self, event_id: &str) -> Result<Option<Micros>, AppendError> {
+        loop {
+            let next = self.store.read(self.position, CATCH_UP_EVENTS).await;
+            let mut events = next.map_err(|error| AppendError::Store(Arc::new(error)))?;
+            let found = events.iter().position(|event| &*event.event_id == event_id);
+            let recorded_at = found.map(|at| events[at].place.recorded_at);
+            if events.is_empty() {
+                return Ok(None);
+            }
+            events.truncate(found.unwrap_or(events.len()));
+            self.take_in(events)?;
+            if recorded_at.is_some() {
+                return Ok(recorded_at);
+            }
+        }
     }
 }
 
-fn fail(batch: Appends, error: &AppendError) {
+pub(super) fn fail(batch: Appends, error: &AppendError) {
     batch.into_iter().for_each(|decision| decision.failed(error.clone()));
 }
 

@@ -10,7 +10,10 @@ use super::{database, failed};
 use crate::journal::store::StoreError;
 
 /// One text per version of the schema, never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/postgres/0001_journal.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/postgres/0001_journal.sql"),
+    include_str!("../../../migrations/postgres/0002_append.sql"),
+];
 
 /// Held while the schema is brought up to date: "proctorM".
 const LOCK: i64 = 0x7072_6f63_746f_724d;

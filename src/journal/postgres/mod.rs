@@ -123,6 +123,12 @@ fn is_refusal(error: &sqlx::Error) -> bool {
         .is_some_and(|error| matches!(error.severity(), PgSeverity::Error))
 }
 
+/// Whether the server gave up waiting: for a lock, or for a statement to end.
+fn waited_too_long(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "57014"))
+}
+
 async fn last(connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
     let sql = "SELECT coalesce(max(position), 0) FROM events";
     sqlx::query_scalar::<_, i64>(sql).fetch_one(connection).await.map(|last| Position(last.cast_unsigned()))
@@ -156,8 +162,13 @@ fn all_recorded(doing: &'static str, rows: &[PgRow]) -> Result<Vec<Arc<Recorded>
 }
 
 fn recorded(doing: &'static str, row: &PgRow) -> Result<Recorded, StoreError> {
-    let text = |index: usize| row.try_get::<&str, _>(index).map_err(|error| failed(doing, error));
-    let number = |index: usize| row.try_get::<i64, _>(index).map_err(|error| failed(doing, error));
+    recorded_from(doing, row, 0)
+}
+
+/// An event whose columns begin with this one.
+fn recorded_from(doing: &'static str, row: &PgRow, first: usize) -> Result<Recorded, StoreError> {
+    let text = |index: usize| row.try_get::<&str, _>(first + index).map_err(|error| failed(doing, error));
+    let number = |index: usize| row.try_get::<i64, _>(first + index).map_err(|error| failed(doing, error));
     let position = Position(number(0)?.cast_unsigned());
     let event = Event::read(text(3)?, text(6)?, text(7)?, text(8)?)
         .map_err(|source| StoreError::Unreadable { position, source })?;

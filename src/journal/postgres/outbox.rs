@@ -1,9 +1,10 @@
 //! What waits to be sent within a transaction: many rows in one statement.
 
-use sqlx::postgres::{PgConnection, PgDatabaseError};
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow};
 
 use super::failed;
-use crate::journal::store::{Row, StoreError};
+use super::write::LOCK;
+use crate::journal::store::{Batch, Row, StoreError};
 
 /// Three tables in one statement, which is one journey to the server.
 const SQL: &str = "
@@ -20,6 +21,10 @@ WITH new_events AS (
     INSERT INTO payloads (position, sealed) SELECT * FROM unnest($11::bigint[], $12::bytea[])
 )
 INSERT INTO session_keys (session, wrapped) SELECT * FROM unnest($13::text[], $14::bytea[])";
+
+const APPEND: &str =
+    "SELECT * FROM proctor_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                                     $16, $17, $18, $19, $20, $21)";
 
 /// One list for each column.
 #[derive(Default)]
@@ -66,6 +71,42 @@ impl Outbox {
     pub(super) fn session_key(&mut self, session: &str, wrapped: &[u8]) {
         self.sessions.push(session.to_owned());
         self.session_keys.push(wrapped.to_vec());
+    }
+
+    /// All of a batch in a transaction of its own, by the function that the migration made.
+    pub(super) async fn append(
+        &self,
+        batch: &Batch<'_>,
+        (replica, fence): (&str, i64),
+        connection: &mut PgConnection,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let types: Vec<_> = batch.expected.iter().map(|(stream, _)| stream.kind).collect();
+        let ids: Vec<_> = batch.expected.iter().map(|(stream, _)| &*stream.id).collect();
+        let ends: Vec<_> = batch.expected.iter().map(|(_, sequence)| sequence.cast_signed()).collect();
+        sqlx::query(APPEND)
+            .bind(LOCK)
+            .bind(replica)
+            .bind(fence)
+            .bind(batch.known.0.cast_signed())
+            .bind(batch.foreign_max.cast_signed())
+            .bind(batch.valid_until.map(|until| until.0))
+            .bind(types)
+            .bind(ids)
+            .bind(ends)
+            .bind(&self.event_ids)
+            .bind(&self.kinds)
+            .bind(&self.ids)
+            .bind(&self.sequences)
+            .bind(&self.types)
+            .bind(&self.versions)
+            .bind(&self.payloads)
+            .bind(&self.metadata)
+            .bind(&self.sealed_at)
+            .bind(&self.sealed)
+            .bind(&self.sessions)
+            .bind(&self.session_keys)
+            .fetch_all(connection)
+            .await
     }
 
     pub(super) async fn send(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {

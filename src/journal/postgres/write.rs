@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 use sqlx::Row as _;
-use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use tokio::time::{Instant, timeout};
 
@@ -17,9 +17,10 @@ use super::outbox::{self, Outbox};
 use super::primary::Primary;
 use super::{
     ANSWER_WAIT, CLOCK, all_recorded, database, failed, is_refusal, last, primary, read_after, read_stream,
+    recorded_from, waited_too_long,
 };
 use crate::journal::append::SideWrite;
-use crate::journal::store::{Row, Store, StoreError, Tip};
+use crate::journal::store::{AppendFailure, Appended, Batch, Row, Store, StoreError, Tip};
 use crate::vault::PurposeKeyRow;
 
 /// The append lock of the journal in this database: "proctorJ".
@@ -27,6 +28,12 @@ pub(super) const LOCK: i64 = 0x7072_6f63_746f_724a;
 
 /// After a database did not answer, so long nobody waits for it again: everybody is told at once.
 const REST: Duration = Duration::from_millis(500);
+
+/// A connection that was silent for so long may be gone without anybody having noticed: what is
+/// sent over it first is better nothing that could be written unseen.
+const QUIET: Duration = Duration::from_millis(100);
+/// The database counts fences from 0 on.
+const NO_FENCE: i64 = -1;
 
 /// See [`super::open`].
 pub struct PostgresStore {
@@ -38,6 +45,10 @@ pub struct PostgresStore {
     appends: bool,
     doorbell: Doorbell,
     rests_until: Option<Instant>,
+    /// When the connection was last seen to work.
+    answered_at: Option<Instant>,
+    /// Under which name this process appends, and which of its connections that was.
+    fence: Option<(ReplicaId, i64)>,
 }
 
 impl PostgresStore {
@@ -50,6 +61,8 @@ impl PostgresStore {
             appends: false,
             doorbell: Doorbell::default(),
             rests_until: None,
+            answered_at: None,
+            fence: None,
         }
     }
 
@@ -91,12 +104,13 @@ impl PostgresStore {
             Ok(answer) => {
                 if answer.as_ref().err().is_none_or(is_refusal) {
                     self.connection = Some(connection);
+                    self.answered_at = Some(Instant::now());
                 }
                 answer.map_err(|error| explain(doing, error))
             }
             Err(_) => {
                 self.rests_until = Some(Instant::now() + REST);
-                Err(failed(doing, format!("no answer within {} ms", ANSWER_WAIT.as_millis())))
+                Err(no_answer(doing))
             }
         }
     }
@@ -117,6 +131,52 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
+    fn appends_at_once(&self) -> bool {
+        let is_quiet = self.answered_at.is_none_or(|at| at.elapsed() >= QUIET);
+        self.fence.is_some() && self.connection.is_some() && !is_quiet
+    }
+
+    async fn append(&mut self, batch: &Batch<'_>) -> Result<Option<Appended>, AppendFailure> {
+        let Some((replica, fence)) = self.fence.clone() else { return Ok(None) };
+        let mut outbox = Outbox::default();
+        for write in batch.side_writes {
+            match write {
+                SideWrite::SessionKey { session, wrapped } => outbox.session_key(session, wrapped),
+                SideWrite::Definition { .. } | SideWrite::Subject(_) | SideWrite::ConnectionSecret { .. } => {
+                    return Ok(None);
+                }
+            }
+        }
+        batch.rows.iter().for_each(|row| outbox.event(row));
+        let doing = "append events";
+        let mut connection = self.take_connection().await.map_err(AppendFailure::NothingWritten)?;
+        let sent = outbox.append(batch, (replica.as_str(), fence), &mut connection);
+        let rows = match timeout(ANSWER_WAIT, sent).await {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) if is_refusal(&error) => {
+                self.connection = Some(connection);
+                // Whose fault another refusal is, the steps will show.
+                return if waited_too_long(&error) {
+                    Err(AppendFailure::NothingWritten(failed(doing, error)))
+                } else {
+                    Ok(None)
+                };
+            }
+            Ok(Err(error)) => return Err(AppendFailure::Unknown(failed(doing, error))),
+            Err(_) => {
+                self.rests_until = Some(Instant::now() + REST);
+                return Err(AppendFailure::Unknown(no_answer(doing)));
+            }
+        };
+        self.connection = Some(connection);
+        self.answered_at = Some(Instant::now());
+        let appended = appended(doing, &rows).map_err(AppendFailure::Unknown)?;
+        if appended.written {
+            self.doorbell.ring();
+        }
+        Ok(Some(appended))
+    }
+
     async fn begin(&mut self) -> Result<(Position, Micros), StoreError> {
         // One journey, and yet three statements: what the last one reads was not fixed before the
         // lock was there.
@@ -276,10 +336,23 @@ impl Store for PostgresStore {
     }
 
     async fn harden(&mut self) -> Result<(), StoreError> {
-        // Nothing is to be done. PostgreSQL shows a commit to others only once it is durable, stops
-        // as a whole when an `fsync` fails, and starts again from what its log holds: whatever can
-        // be read is durable.
-        Ok(())
+        // For what can be read nothing is to be done: PostgreSQL shows a commit to others only once
+        // it is durable, stops as a whole when an `fsync` fails, and starts again from what its log
+        // holds. What may still come is fenced off.
+        let Some((replica, _)) = self.fence.take() else { return Ok(()) };
+        let sql = "UPDATE leases SET fence = fence + 1 WHERE replica = $1 RETURNING fence";
+        let query = sqlx::query_scalar(sql).bind(replica.as_str());
+        let raised = self
+            .run("fence off a lost connection", async |connection| query.fetch_optional(connection).await);
+        let raised = raised.await;
+        // Where there is no lease, nothing is appended at once until there is one.
+        self.fence = match &raised {
+            Ok(Some(fence)) => Some((replica, *fence)),
+            Ok(None) => None,
+            // Asked again before anything is believed.
+            Err(_) => Some((replica, NO_FENCE)),
+        };
+        raised.map(drop)
     }
 
     async fn renew_lease(
@@ -293,11 +366,14 @@ impl Store for PostgresStore {
         let sql = format!(
             "INSERT INTO leases (replica, ends_at, confirmed, reads) VALUES ($1, {CLOCK} + $2, $3, $4)
              ON CONFLICT (replica) DO UPDATE
-             SET ends_at = excluded.ends_at, confirmed = excluded.confirmed, reads = excluded.reads"
+             SET ends_at = excluded.ends_at, confirmed = excluded.confirmed, reads = excluded.reads
+             RETURNING fence"
         );
-        let query = sqlx::query(&sql).bind(replica.as_str()).bind(lasts_us);
+        let query = sqlx::query_scalar(&sql).bind(replica.as_str()).bind(lasts_us);
         let query = query.bind(confirmed.0.cast_signed()).bind(i64::from(reads));
-        self.execute("renew the lease", query).await
+        let renewed = self.run("renew the lease", async |connection| query.fetch_one(connection).await);
+        self.fence = Some((replica.clone(), renewed.await?));
+        Ok(())
     }
 
     async fn end_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {
@@ -331,4 +407,22 @@ impl Store for PostgresStore {
         }
         committed
     }
+}
+
+fn no_answer(doing: &'static str) -> StoreError {
+    failed(doing, format!("no answer within {} ms", ANSWER_WAIT.as_millis()))
+}
+
+fn appended(doing: &'static str, rows: &[PgRow]) -> Result<Appended, StoreError> {
+    let (first, foreign) = rows.split_first().ok_or_else(|| failed(doing, "there was no answer"))?;
+    let number = |index: usize| first.try_get::<i64, _>(index).map_err(|error| failed(doing, error));
+    Ok(Appended {
+        written: first.try_get(0).map_err(|error| failed(doing, error))?,
+        head: Position(number(1)?.cast_unsigned()),
+        recorded_at: Micros(number(2)?),
+        foreign: foreign
+            .iter()
+            .map(|row| recorded_from(doing, row, 1).map(Arc::new))
+            .collect::<Result<_, _>>()?,
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 
-use crate::journal::{Row, SideWrite, Store, StoreError, Tip};
+use crate::journal::{AppendFailure, Appended, Batch, Row, SideWrite, Store, StoreError, Tip};
 use crate::vault::PurposeKeyRow;
 
 /// What goes wrong, each once.
@@ -71,6 +71,20 @@ impl Script {
         Some(faults.remove(at))
     }
 
+    fn has(&self, wanted: impl Fn(&Fault) -> bool) -> bool {
+        self.faults.lock().unwrap().iter().any(wanted)
+    }
+
+    fn forbids(&self, event_id: &str) -> bool {
+        self.unwritable.lock().unwrap().as_deref() == Some(event_id)
+    }
+
+    fn hold_commit(&self) {
+        if let Some(Fault::CommitHeld(gate)) = self.take(|fault| matches!(fault, Fault::CommitHeld(_))) {
+            gate.recv().unwrap();
+        }
+    }
+
     fn fail(&self, wanted: impl Fn(&Fault) -> bool) -> Result<(), StoreError> {
         self.take(wanted).map_or(Ok(()), |_| Err(broken()))
     }
@@ -86,6 +100,28 @@ pub(crate) struct Faulty<S> {
 }
 
 impl<S: Store> Store for Faulty<S> {
+    fn appends_at_once(&self) -> bool {
+        self.store.appends_at_once()
+    }
+
+    async fn append(&mut self, batch: &Batch<'_>) -> Result<Option<Appended>, AppendFailure> {
+        let script = Arc::clone(&self.script);
+        assert!(script.take(|fault| matches!(fault, Fault::Panic)).is_none(), "the test wants a panic");
+        // What can be said of one step alone is left to the steps.
+        let begins = |fault: &Fault| matches!(fault, Fault::Begin | Fault::Insert | Fault::Commit);
+        if script.has(begins) || batch.rows.iter().any(|row| script.forbids(row.event_id)) {
+            return Ok(None);
+        }
+        script.hold_commit();
+        let appended = self.store.append(batch).await?;
+        if appended.as_ref().is_some_and(|appended| appended.written) {
+            script.inserts.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+            script.commits.fetch_add(1, Ordering::Relaxed);
+            script.fail(|fault| matches!(fault, Fault::CommitAnswerLost)).map_err(AppendFailure::Unknown)?;
+        }
+        Ok(appended)
+    }
+
     async fn begin(&mut self) -> Result<(Position, Micros), StoreError> {
         assert!(self.script.take(|fault| matches!(fault, Fault::Panic)).is_none(), "the test wants a panic");
         self.script.fail(|fault| matches!(fault, Fault::Begin))?;
@@ -115,7 +151,7 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn insert(&mut self, row: &Row<'_>) -> Result<(), StoreError> {
         self.script.fail(|fault| matches!(fault, Fault::Insert))?;
-        if self.script.unwritable.lock().unwrap().as_deref() == Some(row.event_id) {
+        if self.script.forbids(row.event_id) {
             return Err(broken());
         }
         self.script.inserts.fetch_add(1, Ordering::Relaxed);
@@ -131,9 +167,7 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
-        if let Some(Fault::CommitHeld(gate)) = self.script.take(|f| matches!(f, Fault::CommitHeld(_))) {
-            gate.recv().unwrap();
-        }
+        self.script.hold_commit();
         if self.script.take(|fault| matches!(fault, Fault::Commit)).is_some() {
             self.store.rollback().await;
             return Err(broken());

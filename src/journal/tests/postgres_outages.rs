@@ -111,13 +111,17 @@ async fn lose_one_answer(server: String) -> (u16, Arc<tokio::sync::Notify>) {
             let losing = Arc::clone(&losing);
             let was_armed = std::mem::take(&mut armed);
             tokio::spawn(async move {
-                let mut armed = was_armed;
+                let (mut armed, mut is_open) = (was_armed, false);
                 let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
                 loop {
                     tokio::select! {
                         read = client.read(&mut up) => {
                             let Ok(length @ 1..) = read else { return };
-                            let commits = up[..length].windows(7).any(|text| text == b"COMMIT\0");
+                            let says = |text: &[u8]| up[..length].windows(text.len()).any(|part| part == text);
+                            is_open |= says(b"BEGIN");
+                            // Also what is written in one journey, without a transaction around it.
+                            let commits = says(b"COMMIT\0") || !is_open && says(b"evt_");
+                            is_open &= !commits && !says(b"ROLLBACK\0");
                             server.write_all(&up[..length]).await.unwrap();
                             if commits && armed {
                                 // The server has done it when it answers.

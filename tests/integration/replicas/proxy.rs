@@ -86,6 +86,7 @@ async fn pass_on(mut client: TcpStream, to: SocketAddr, faults: Arc<Faults>) -> 
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let mut held = faults.held.subscribe();
+    let mut is_open = false;
     let (mut asked, mut answered) = (vec![0; PIECE_BYTES_MAX], vec![0; PIECE_BYTES_MAX]);
     loop {
         tokio::select! {
@@ -102,7 +103,11 @@ async fn pass_on(mut client: TcpStream, to: SocketAddr, faults: Arc<Faults>) -> 
                         return Ok(());
                     }
                 }
-                let is_commit = piece.windows(6).any(|word| word == b"COMMIT");
+                let says = |text: &[u8]| piece.windows(text.len()).any(|part| part == text);
+                is_open |= says(b"BEGIN");
+                // Also events that are written in one journey, without a transaction around them.
+                let is_commit = says(b"COMMIT") || !is_open && says(b"evt_");
+                is_open &= !is_commit && !says(b"ROLLBACK");
                 if is_commit && faults.strikes(&faults.commits_cut_one_in) {
                     to_server.write_all(piece).await?;
                     // Now and then while it still commits, otherwise once it surely has.
