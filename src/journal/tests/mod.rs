@@ -7,6 +7,7 @@ mod faulty;
 mod head_file;
 mod leases;
 mod note;
+mod postgres_at_once;
 mod postgres_database;
 mod postgres_outages;
 mod postgres_primary;
