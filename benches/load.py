@@ -103,8 +103,11 @@ def processes(pid):
 def cpu_seconds(pid):
     total = 0
     for one in processes(pid):
-        fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
+        try:
+            fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        except FileNotFoundError:
+            continue  # A child that has just ended: its time is its parent's from now on.
+        total += sum(int(field) for field in fields[11:15 if one == pid else 13])
     return total / TICKS
 
 

@@ -28,6 +28,7 @@ from load import ROOT, SESSIONS, Api, cpu_seconds, free_port, wait_for_port, wrk
 
 CONNECTIONS = 64
 REPLICAS_MAX = 3
+LOG_FILES = 60
 PUBLIC_URL = "http://proctor.bench"
 
 
@@ -47,10 +48,14 @@ def start_postgres(folder, start):
                    check=True, capture_output=True, cwd="/")
     port = free_port()
     pid = start("postgres", *as_user, programs / "postgres", "-D", data, "-p", port, "-k", data,
-          "-c", "listen_addresses=127.0.0.1")
+          "-c", "listen_addresses=127.0.0.1", "-c", "min_wal_size=1GB")
     wait_for_port(port)
-    subprocess.run([programs / "psql", "-q", f"postgres://proctor@127.0.0.1:{port}/postgres",
-                    "-c", "CREATE DATABASE proctor"], check=True)
+    psql = [programs / "psql", "-q", "-o", "/dev/null", f"postgres://proctor@127.0.0.1:{port}/postgres"]
+    subprocess.run([*psql, "-c", "CREATE DATABASE proctor"], check=True)
+    # One that has been in use has log files to write over, as SQLite's has after the warm-up.
+    for _ in range(LOG_FILES):
+        subprocess.run([*psql, "-c", "SELECT pg_switch_wal() FROM pg_logical_emit_message(true, '', '')"], check=True)
+    subprocess.run([*psql, "-c", "CHECKPOINT"], check=True)
     return pid, f"postgres://proctor@127.0.0.1:{port}/proctor"
 
 
@@ -120,6 +125,7 @@ def main():
                 stop(replicas.pop()[0])
             while len(replicas) < count:
                 replicas.append(serve(f"replica-{len(replicas)}", DATABASE_URL=url))
+                load(count, 2)
             return (replicas[:], tokens["postgres"]) if count else ([sqlite], tokens["sqlite"])
 
         def load(count, seconds):
