@@ -10,6 +10,8 @@ use proctor_domain::session::{Client, Route, SessionEvent};
 use proctor_domain::{Event, Micros, Name, Recorded, StreamId};
 use proctor_test_postgres::{Cluster, Database};
 use rusqlite::Connection;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use tokio::sync::mpsc;
 
 use crate::Failure;
@@ -115,6 +117,58 @@ pub fn on_postgres(cluster: &Cluster, together: usize) -> Result<(), Failure> {
         through(store, reader, together, "PostgreSQL").await
     })
 }
+
+/// The same rows written by PostgreSQL alone on one connection, so many in each statement and
+/// transaction.
+pub fn plain_postgres(cluster: &Cluster, together: usize) -> Result<(), Failure> {
+    let database = Database::inside(cluster);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        drop(postgres::open(&PostgresConfig::new(database.url())).await?);
+        let mut connection = PgConnection::connect(&database.url()).await?;
+        let events = events_for(together);
+        let watch = Stopwatch::start();
+        for first in (1..=events).step_by(together) {
+            let (mut positions, mut ids, mut streams, mut sequences) = (vec![], vec![], vec![], vec![]);
+            let (mut types, mut payloads, mut metadata, mut sealed) = (vec![], vec![], vec![], vec![]);
+            for n in first..(first + together).min(events + 1) {
+                let proposal = proposal(n)?;
+                positions.push(n as i64);
+                ids.push(proposal.event_id.to_string());
+                streams.push(format!("ses_{:032}", n % together));
+                sequences.push(n.div_ceil(together) as i64);
+                types.push(proposal.event.type_name());
+                payloads.push(proposal.payload.into_string());
+                metadata.push(proposal.metadata.into_string());
+                sealed.extend(proposal.sealed.map(|sealed| sealed.to_vec()));
+            }
+            sqlx::query(PLAIN)
+                .bind(positions)
+                .bind(ids)
+                .bind(streams)
+                .bind(sequences)
+                .bind(types)
+                .bind(payloads)
+                .bind(metadata)
+                .bind(sealed)
+                .execute(&mut connection)
+                .await?;
+        }
+        println!("plain PostgreSQL, {together:>3} together:      {}", watch.per_event(events));
+        Ok(())
+    })
+}
+
+/// Both tables in one statement, which is a transaction.
+const PLAIN: &str = "
+WITH new_events AS (
+    INSERT INTO events (position, recorded_at, event_id, aggregate_type, aggregate_id, sequence,
+                        event_type, event_version, payload, metadata)
+    SELECT position, position, event_id, 'session', stream, sequence, type, '1', payload::json, metadata::json
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+      AS new (position, event_id, stream, sequence, type, payload, metadata)
+)
+INSERT INTO payloads (position, sealed) SELECT * FROM unnest($1::bigint[], $8::bytea[])";
 
 /// `together` appends that wait at any time, each on a stream of its own.
 async fn through<S: Store>(

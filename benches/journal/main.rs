@@ -25,6 +25,7 @@ fn main() -> Result<(), Failure> {
         // It keeps what was committed, as one does that is in use.
         let cluster = Cluster::start(&[]);
         for together in [1, 64, 512] {
+            appender::plain_postgres(&cluster, together)?;
             appender::on_postgres(&cluster, together)?;
         }
     }
