@@ -233,6 +233,7 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
                 definition: "d1".repeat(32),
                 catalog: "ca".repeat(32),
                 generation: 1,
+                user_generation: None,
             };
             let (client, trace) = (client.clone(), Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()));
             if agent.calls.is_multiple_of(40) {

@@ -42,7 +42,7 @@ pub struct Proctor {
     /// What virtual servers show.
     pub manifests: Manifests,
     /// How connections are reached.
-    pub targets: Targets,
+    pub targets: Arc<Targets>,
     /// The keys of administrators and backends.
     pub api_keys: ApiKeys,
     /// Authentications that failed, at either door.
@@ -100,7 +100,7 @@ impl Listener for Changes {
             let matters = match &event.event {
                 Event::Session(event) => matches!(event, SessionEvent::SessionRevoked { .. }),
                 Event::Connection(_) | Event::VirtualServer(_) | Event::Subject(_) => true,
-                Event::ApiKey(_) | Event::Watch(_) => false,
+                Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => false,
             };
             if matters {
                 // Nobody may be listening, which is no failure.

@@ -120,12 +120,14 @@ impl Server {
         let views = Arc::new(views);
         journal.listen(Arc::new(Feed(Arc::clone(&views)))).await?;
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
+        let targets = Arc::new(Targets::new(Arc::clone(&vault), Arc::clone(&reader)));
+        journal.listen(Arc::clone(&targets) as _).await?;
         let limits = Limits { answer_bytes_max: config.result_bytes_max, ..Limits::default() };
         let proctor = Arc::new(Proctor {
             changes: sender,
             keyring: Keyring::new(Arc::clone(&vault), Arc::clone(&reader)),
             manifests: Manifests::new(Arc::clone(&directory)),
-            targets: Targets::new(Arc::clone(&vault), reader),
+            targets,
             upstreams: Upstreams::new(limits),
             api_keys: ApiKeys::default(),
             failures: FailureCounter::default(),

@@ -5,15 +5,18 @@
 //! used for another generation's settings.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use proctor_domain::Name;
 use proctor_domain::connection::{AuthMethod, Connection, Era, Settings, Transport};
+use proctor_domain::user_connection::UserConnection;
+use proctor_domain::{Event, Name, SubjectId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::journal::{Reader, StoreError};
+use crate::credential::{Credential, CredentialError, Header};
+use crate::journal::{Delivered, Listener, Reader, StoreError};
 use crate::upstream::{self, Target};
 use crate::vault::{OpenError, Vault};
 
@@ -46,9 +49,29 @@ pub enum TargetError {
         #[source]
         source: Option<OpenError>,
     },
+    /// A user's credential cannot be read or sent.
+    #[error("failed to use the user's credential for connection \"{name}\"{}: set it anew", because(.source))]
+    Credential {
+        /// The connection.
+        name: Name,
+        /// Why, where it can be read.
+        #[source]
+        source: Option<CredentialError>,
+    },
 }
 
-fn because(source: &Option<OpenError>) -> String {
+/// A user connection that is over, or that has another credential: what is kept of it is wiped.
+impl Listener for Targets {
+    fn deliver(&self, events: &[Delivered], _: bool) {
+        for event in events {
+            if let Event::UserConnection(_) = &event.event {
+                self.of_users.remove(&*event.stream.id);
+            }
+        }
+    }
+}
+
+fn because(source: &Option<impl Error>) -> String {
     source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default()
 }
 
@@ -57,18 +80,29 @@ struct Opened {
     target: Arc<Target>,
 }
 
+struct OpenedForUser {
+    /// The connection's target that it was made from.
+    base: Arc<Target>,
+    target: Arc<Target>,
+}
+
+/// Users' targets kept; all are forgotten together when there are more.
+const USERS_KEPT_MAX: usize = 20_000;
+
 /// See the module.
 pub struct Targets {
     vault: Arc<Vault>,
     reader: Arc<dyn Reader>,
     opened: DashMap<Name, Opened>,
+    /// By the identifier of the user connection.
+    of_users: DashMap<String, OpenedForUser>,
 }
 
 impl Targets {
     /// Nothing opened yet.
     #[must_use]
     pub fn new(vault: Arc<Vault>, reader: Arc<dyn Reader>) -> Self {
-        Self { vault, reader, opened: DashMap::new() }
+        Self { vault, reader, opened: DashMap::new(), of_users: DashMap::new() }
     }
 
     /// How `connection`, which is called `name`, is reached.
@@ -91,6 +125,44 @@ impl Targets {
         let secrets = self.secrets(name, generation).await?;
         let target = Arc::new(target(name, settings, generation, era, secrets)?);
         self.opened.insert(name.clone(), Opened { era, target: Arc::clone(&target) });
+        Ok(target)
+    }
+
+    /// The same with the credential of a user, of this generation. `open` opens it, where it is not
+    /// known yet.
+    ///
+    /// # Errors
+    /// When the connection is not in use, or the credential cannot be opened or sent.
+    pub async fn of_user<E: From<TargetError>>(
+        &self,
+        name: &Name,
+        connection: &Connection,
+        (subject, generation): (&SubjectId, u32),
+        open: impl AsyncFnOnce() -> Result<Zeroizing<String>, E>,
+    ) -> Result<Arc<Target>, E> {
+        let base = self.of(name, connection).await?;
+        let id = UserConnection::id(subject, name);
+        if let Some(opened) = self.of_users.get(&id)
+            && Arc::ptr_eq(&opened.base, &base)
+            && opened.target.credential_generation == u64::from(generation)
+        {
+            return Ok(Arc::clone(&opened.target));
+        }
+        let text = open().await?;
+        let unusable = |source| TargetError::Credential { name: name.clone(), source };
+        let credential: Credential = serde_json::from_str(&text).map_err(|_| unusable(None))?;
+        let auth = connection.settings().map_or(&AuthMethod::None, |settings| &settings.auth);
+        let Header { name: header, value } =
+            credential.header(auth).map_err(|error| unusable(Some(error)))?;
+        let target = Arc::new(Target {
+            credential_generation: generation.into(),
+            auth: upstream::Auth::Header { name: header, value },
+            ..(*base).clone()
+        });
+        if self.of_users.len() >= USERS_KEPT_MAX {
+            self.of_users.clear();
+        }
+        self.of_users.insert(id, OpenedForUser { base, target: Arc::clone(&target) });
         Ok(target)
     }
 
@@ -137,7 +209,10 @@ fn target(
         }
     };
     let auth = match &settings.auth {
-        AuthMethod::None => upstream::Auth::None,
+        // What a user brings is put in its place for that user alone.
+        AuthMethod::None | AuthMethod::ApiKey { .. } | AuthMethod::Bearer { .. } | AuthMethod::Basic => {
+            upstream::Auth::None
+        }
         AuthMethod::Header { name: header } => {
             upstream::Auth::Header { name: header.clone(), value: secrets.auth.take().ok_or_else(missing)? }
         }

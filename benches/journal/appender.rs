@@ -36,6 +36,7 @@ fn event(n: usize) -> Result<Event, Failure> {
             definition: digest.clone(),
             catalog: digest,
             generation: 1,
+            user_generation: None,
         },
         replica: "rep_00000000000000000000000000000000".into(),
         request: Some("0f".repeat(16)),

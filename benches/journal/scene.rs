@@ -99,7 +99,7 @@ impl Scene {
                 calls_max: u32::MAX,
                 label_indexes: Vec::new(),
             },
-            grounds: OpeningGrounds { subject, server },
+            grounds: OpeningGrounds { subject, server, user_connections: Vec::new() },
         };
         self.directory.tell::<Session>(&id, command).await?;
         Ok(id)
@@ -139,7 +139,8 @@ impl Scene {
                 arguments_bytes: 200,
                 arguments_ok: true,
             };
-            let grounded = CallGrounds { subject, server, connection: Some(connection) };
+            let grounded =
+                CallGrounds { subject, server, connection: Some(connection), user_connection: None };
             let command = SessionCommand::RequestToolCall { at: actors::now(), request, grounds: grounded };
             let sealed = Sealed { event_id: Arc::clone(&event_id), bytes: sealed.clone() };
             Ok(Prepared { command, grounds, sealed: Some(sealed), side_writes: Vec::new() })

@@ -39,6 +39,60 @@ pub enum AuthMethod {
         /// The header's name.
         name: String,
     },
+    /// Each user's own API key in a header; it is sealed with the user's key.
+    ApiKey {
+        /// The header's name.
+        header: String,
+        /// Its value, with `{secret}` where the key stands.
+        format: String,
+    },
+    /// Each user's own access token in a header; it is sealed with the user's key.
+    Bearer {
+        /// The header's name.
+        header: String,
+        /// Its value, with `{secret}` where the token stands.
+        format: String,
+    },
+    /// Each user's own name and password at the upstream, as HTTP's basic authentication; they are
+    /// sealed with the user's key.
+    Basic,
+}
+
+/// What kind of credential a user brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// An API key.
+    ApiKey,
+    /// An access token.
+    Bearer,
+    /// A name and a password.
+    Basic,
+}
+
+impl CredentialKind {
+    /// The kind as it is stored and shown.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Bearer => "bearer",
+            Self::Basic => "basic",
+        }
+    }
+}
+
+impl AuthMethod {
+    /// What each user has to bring; nothing where all share one way.
+    #[must_use]
+    pub fn of_each_user(&self) -> Option<CredentialKind> {
+        match self {
+            Self::None | Self::Header { .. } => None,
+            Self::ApiKey { .. } => Some(CredentialKind::ApiKey),
+            Self::Bearer { .. } => Some(CredentialKind::Bearer),
+            Self::Basic => Some(CredentialKind::Basic),
+        }
+    }
 }
 
 /// Everything about a connection that an administrator sets.
@@ -250,6 +304,12 @@ impl Connection {
     #[must_use]
     pub fn settings(&self) -> Option<&Arc<Settings>> {
         self.settings.as_ref()
+    }
+
+    /// What each user has to bring for it; nothing where all share one way.
+    #[must_use]
+    pub fn credential_kind(&self) -> Option<CredentialKind> {
+        self.settings.as_ref().and_then(|settings| settings.auth.of_each_user())
     }
 
     /// Counts its settings from 1; names the sealed secrets.

@@ -6,6 +6,7 @@ use crate::api_key::{ApiKey, ApiKeyEvent};
 use crate::connection::{Connection, ConnectionEvent};
 use crate::session::{Session, SessionEvent};
 use crate::subject::{Subject, SubjectEvent};
+use crate::user_connection::{UserConnection, UserConnectionEvent};
 use crate::virtual_server::{VirtualServer, VirtualServerEvent};
 use crate::watch::{Watch, WatchEvent};
 
@@ -134,6 +135,7 @@ events!(
     Connection(ConnectionEvent),
     VirtualServer(VirtualServerEvent),
     Subject(SubjectEvent),
+    UserConnection(UserConnectionEvent),
     Session(SessionEvent),
     ApiKey(ApiKeyEvent),
     Watch(WatchEvent),

@@ -14,6 +14,7 @@ mod recorded;
 pub mod session;
 pub mod subject;
 mod time;
+pub mod user_connection;
 pub mod virtual_server;
 pub mod watch;
 

@@ -6,6 +6,7 @@ use proctor_domain::api_key::{ApiKeyEvent, Role};
 use proctor_domain::connection::{Catalog, ConnectionEvent, Era, Settings};
 use proctor_domain::session::SessionEvent;
 use proctor_domain::subject::SubjectEvent;
+use proctor_domain::user_connection::UserConnectionEvent;
 use proctor_domain::virtual_server::{Capture, Definition, VirtualServerEvent};
 use proctor_domain::watch::{Door, WatchEvent};
 use proctor_domain::{By, Event, Recorded};
@@ -34,6 +35,7 @@ pub(crate) fn project<'a>(
         Event::Connection(event) => connection(recorded, event),
         Event::VirtualServer(event) => virtual_server(recorded, event),
         Event::Subject(event) => subject(recorded, event),
+        Event::UserConnection(event) => user_connection(recorded, event),
         Event::ApiKey(event) => api_key(recorded, event),
         Event::Watch(event) => watch(event),
         Event::Session(event) => match session(recorded, event, known)? {
@@ -140,6 +142,32 @@ fn subject<'a>(recorded: &'a Recorded, event: &'a SubjectEvent) -> Act<'a> {
         Event::SubjectUnblocked { by } => Act::on(recorded, "subject_unblocked", by),
     };
     act.about(&*recorded.stream.id)
+}
+
+fn user_connection<'a>(recorded: &'a Recorded, event: &'a UserConnectionEvent) -> Act<'a> {
+    use UserConnectionEvent as Event;
+    let id = &*recorded.stream.id;
+    // The stream's identifier is the user and the connection.
+    let (subject, connection) = id.split_once('.').unwrap_or((id, ""));
+    let act = match event {
+        Event::UserConnectionActivated { by, kind, generation, .. } => {
+            let details = json!({ "connection": connection, "kind": kind.code(), "generation": generation });
+            Act::on(recorded, "user_connection_activated", by).with(details)
+        }
+        Event::UserConnectionExpired { generation, reason } => Act {
+            by: None,
+            kind: "user_connection_expired",
+            object: (recorded.stream.kind, id),
+            subject: Value::Null,
+            reason: Some(reason),
+            details: json!({ "connection": connection, "generation": generation }),
+        },
+        Event::UserConnectionDisconnected { by, reason } => {
+            let act = Act::on(recorded, "user_connection_disconnected", by).because(reason);
+            act.with(json!({ "connection": connection }))
+        }
+    };
+    act.about(subject)
 }
 
 fn session<'a>(

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use proctor_domain::connection::ConnectionEvent;
 use proctor_domain::session::{Cause, Outcome, SessionEvent};
 use proctor_domain::subject::SubjectEvent;
+use proctor_domain::user_connection::{UserConnection, UserConnectionEvent};
 use proctor_domain::virtual_server::VirtualServerEvent;
 use proctor_domain::{CallId, Event, Name, Position, ReplicaId, SessionId, SubjectId};
 use tokio_util::sync::CancellationToken;
@@ -245,7 +246,18 @@ impl Listener for Calls {
                 ) => self.cancel_where(Cause::Revocation, |entry| {
                     entry.connection.as_ref().is_some_and(|name| name.as_str() == id) && entry.opened_at <= at
                 }),
-                Event::Subject(
+                // Also those of an older credential: the account is what was taken back.
+                Event::UserConnection(UserConnectionEvent::UserConnectionDisconnected { .. }) => {
+                    self.cancel_where(Cause::Revocation, |entry| {
+                        let account = |name: &Name| UserConnection::id(&entry.subject, name);
+                        entry.connection.as_ref().is_some_and(|name| account(name) == id)
+                    });
+                }
+                Event::UserConnection(
+                    UserConnectionEvent::UserConnectionActivated { .. }
+                    | UserConnectionEvent::UserConnectionExpired { .. },
+                )
+                | Event::Subject(
                     SubjectEvent::SubjectRegistered { .. } | SubjectEvent::SubjectUnblocked { .. },
                 )
                 | Event::VirtualServer(

@@ -97,6 +97,7 @@ impl Directory {
         rooms.connections.entities.len()
             + rooms.virtual_servers.entities.len()
             + rooms.subjects.entities.len()
+            + rooms.user_connections.entities.len()
             + rooms.sessions.entities.len()
             + rooms.api_keys.entities.len()
             + rooms.watches.entities.len()
@@ -313,6 +314,7 @@ impl Listener for Directory {
                 Event::Connection(_) => self.rooms.connections.deliver(&stream.id, events),
                 Event::VirtualServer(_) => self.rooms.virtual_servers.deliver(&stream.id, events),
                 Event::Subject(_) => self.rooms.subjects.deliver(&stream.id, events),
+                Event::UserConnection(_) => self.rooms.user_connections.deliver(&stream.id, events),
                 Event::Session(_) => self.rooms.sessions.deliver(&stream.id, events),
                 Event::ApiKey(_) => self.rooms.api_keys.deliver(&stream.id, events),
                 Event::Watch(_) => self.rooms.watches.deliver(&stream.id, events),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use proctor_domain::SubjectId;
+use proctor_domain::{Name, SubjectId};
 use zeroize::Zeroizing;
 
 use crate::journal::{Reader, StoreError, SubjectRow};
@@ -72,6 +72,24 @@ impl Keyring {
     pub async fn subject_key(&self, subject: &SubjectId) -> Result<SubjectKey, KeyringError> {
         let row = self.row(subject).await?;
         Ok(self.vault.unwrap_subject_key(&row.subject, &row.wrapped_key)?)
+    }
+
+    /// A user's credential for a connection, while it is still this one.
+    ///
+    /// # Errors
+    /// When it was replaced or forgotten, or cannot be read.
+    pub async fn user_credential(
+        &self,
+        subject: &SubjectId,
+        connection: &Name,
+        generation: u32,
+    ) -> Result<Zeroizing<String>, KeyringError> {
+        let (subject_id, connection) = (subject.as_str(), connection.as_str());
+        let sealed = self.reader.user_credential(subject_id, connection, generation).await?;
+        let gone = || KeyringError::Gone(format!("{subject_id} for {connection}"));
+        let sealed = sealed.ok_or_else(gone)?;
+        let key = self.subject_key(subject).await?;
+        Ok(key.open_credential(subject_id, connection, generation, &sealed)?)
     }
 
     /// A session's key.

@@ -4,6 +4,7 @@ use proctor_domain::api_key::ApiKey;
 use proctor_domain::connection::Connection;
 use proctor_domain::session::Session;
 use proctor_domain::subject::Subject;
+use proctor_domain::user_connection::UserConnection;
 use proctor_domain::virtual_server::VirtualServer;
 use proctor_domain::watch::Watch;
 use proctor_domain::{Decider, Event};
@@ -50,6 +51,7 @@ kinds!(
     Connection in connections,
     VirtualServer in virtual_servers,
     Subject in subjects,
+    UserConnection in user_connections,
     Session in sessions,
     ApiKey in api_keys,
     Watch in watches,

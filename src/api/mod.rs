@@ -25,6 +25,7 @@ mod revocations;
 mod routes;
 mod sessions;
 mod time;
+mod users;
 mod virtual_servers;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};

@@ -67,6 +67,8 @@ codes! {
     SessionNotFound = 404 "session_not_found" "There is no such session";
     /// No such user.
     UserNotFound = 404 "user_not_found" "There is no such user";
+    /// No account was ever connected.
+    UserConnectionNotFound = 404 "user_connection_not_found" "No account was ever connected";
     /// No such tool call.
     ToolCallNotFound = 404 "tool_call_not_found" "There is no such tool call";
     /// A catalog that was asked for before it was read.
@@ -83,6 +85,8 @@ codes! {
     VirtualServerExists = 409 "virtual_server_exists" "The virtual server exists";
     /// The virtual server is out of use.
     VirtualServerRetired = 409 "virtual_server_retired" "The virtual server was retired";
+    /// The user has to connect accounts first.
+    AccountsMissing = 409 "accounts_missing" "The user has to connect accounts first";
     /// The user may not have sessions.
     UserBlocked = 409 "user_blocked" "The user is blocked";
     /// Somebody else wrote the same at the same time.
@@ -97,6 +101,8 @@ codes! {
     InvalidBody = 422 "invalid_body" "The body is not of the expected form";
     /// Settings of a connection that cannot work.
     InvalidConnection = 422 "invalid_connection" "The connection cannot be set like this";
+    /// A credential that the connection does not take, or that cannot be sent.
+    InvalidCredential = 422 "invalid_credential" "The credential cannot be used";
     /// A definition that contradicts itself or a limit.
     InvalidDefinition = 422 "invalid_definition" "The virtual server cannot be defined like this";
     /// A definition that names a connection that is not there.

@@ -2,11 +2,14 @@
 
 use std::convert::Infallible;
 
+use proctor_domain::Name;
 use proctor_domain::api_key::ApiKeyError;
 use proctor_domain::connection::ConnectionError;
 use proctor_domain::session::SessionError;
 use proctor_domain::subject::SubjectError;
+use proctor_domain::user_connection::{Status, UserConnectionError};
 use proctor_domain::virtual_server::VirtualServerError;
+use serde_json::json;
 
 use super::problem::{Code, Problem};
 use crate::actors::{AskError, KeyringError};
@@ -87,10 +90,27 @@ impl From<SessionError> for Problem {
             SessionError::UnknownSubject => Code::UserNotFound,
             SessionError::UnknownTool { .. } => Code::UnknownTool,
             SessionError::Ttl(_) => Code::InvalidTerms,
+            SessionError::AccountsMissing(missing) => {
+                let shown = |(name, status): &(Name, Status)| json!({ "connection": name, "status": status });
+                let missing: Vec<_> = missing.iter().map(shown).collect();
+                return Self::new(Code::AccountsMissing, error.to_string()).with("missing", missing);
+            }
             // Identifiers are made here, so that none of these can be asked for at this door.
             SessionError::Exists | SessionError::UnknownCall(_) | SessionError::CallExists(_) => {
                 return Self::internal("change a session", &error);
             }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<UserConnectionError> for Problem {
+    fn from(error: UserConnectionError) -> Self {
+        let code = match &error {
+            UserConnectionError::Unknown => Code::UserConnectionNotFound,
+            UserConnectionError::NoConnection(_) => Code::ConnectionNotFound,
+            UserConnectionError::Shared(_) | UserConnectionError::OtherKind { .. } => Code::InvalidCredential,
+            UserConnectionError::Overtaken => Code::WrittenMeanwhile,
         };
         Self::new(code, error.to_string())
     }
@@ -132,6 +152,7 @@ impl From<TargetError> for Problem {
         match error {
             TargetError::NotInUse(_) => Self::new(Code::ConnectionNotFound, error.to_string()),
             TargetError::Store(error) => error.into(),
+            TargetError::Credential { .. } => Self::new(Code::InvalidCredential, error.to_string()),
             TargetError::Secrets { .. } => {
                 tracing::error!(%error, "a connection's secrets do not open");
                 Self::new(Code::Internal, error.to_string())

@@ -12,7 +12,7 @@ use proctor_domain::api_key::Role;
 
 use super::caller::authenticate;
 use super::problem::{Code, Problem};
-use super::{audit, connections, revocations, sessions, virtual_servers};
+use super::{audit, connections, revocations, sessions, users, virtual_servers};
 
 /// Where all of it stands.
 pub(super) const PREFIX: &str = "/api/v1";
@@ -92,6 +92,11 @@ routes! {
     }
     "/virtual-servers/{name}/versions" { GET Auditor virtual_servers::versions }
     "/virtual-servers/{name}/manifest" { GET Auditor virtual_servers::manifest }
+    "/virtual-servers/{name}/users/{user}/readiness" { GET MinterOrAuditor virtual_servers::readiness }
+    "/users/{user}/connections" { GET MinterOrAuditor users::list }
+    "/users/{user}/connections/{connection}" { GET MinterOrAuditor users::show }
+    "/users/{user}/connections/{connection}/credential" { PUT Admin users::set }
+    "/users/{user}/connections/{connection}/disconnect" { POST Minter users::disconnect }
     "/virtual-servers/{name}/retire" { POST Admin virtual_servers::retire }
     "/sessions" {
         GET MinterOrAuditor sessions::list,
@@ -143,7 +148,8 @@ mod tests {
             for (method, needs) in *methods {
                 assert!(needs.allows(Role::Admin));
                 let about_sessions = path.starts_with("/sessions") || path.starts_with("/revocations");
-                assert_eq!(needs.allows(Role::Minter), about_sessions, "{method} {path}");
+                let about_users = path.contains("/users/{user}/") && !path.ends_with("/credential");
+                assert_eq!(needs.allows(Role::Minter), about_sessions || about_users, "{method} {path}");
                 assert_eq!(needs.allows(Role::Auditor), *method == "GET", "{method} {path}");
             }
         }

@@ -42,6 +42,24 @@ pub enum SideWrite {
         /// The wrapped key.
         wrapped: Vec<u8>,
     },
+    /// A user's sealed credential for a connection, in place of the one before.
+    UserCredential {
+        /// The user.
+        subject: String,
+        /// The connection.
+        connection: String,
+        /// Which of the user's credentials for it.
+        generation: u32,
+        /// What is sealed.
+        sealed: Vec<u8>,
+    },
+    /// A user's credential for a connection is not kept any more.
+    ForgottenCredential {
+        /// The user.
+        subject: String,
+        /// The connection.
+        connection: String,
+    },
     /// A connection's sealed secret of one generation and kind.
     ConnectionSecret {
         /// The connection.

@@ -261,6 +261,14 @@ pub trait Reader: Send + Sync {
     /// A session's wrapped key.
     async fn session_key(&self, session: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// A user's sealed credential for a connection, if it is still this one.
+    async fn user_credential(
+        &self,
+        subject: &str,
+        connection: &str,
+        generation: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// A connection's sealed secret.
     async fn connection_secret(
         &self,

@@ -151,7 +151,8 @@ impl Caller {
         let subject = subject.map_err(|error| unavailable(error.to_string()))?;
         let server = proctor.directory.state::<VirtualServer>(self.server().as_str()).await;
         let server = server.map_err(|error| unavailable(error.to_string()))?;
-        let grounds = CallGrounds { subject, server: Arc::clone(&server), connection: None };
+        let grounds =
+            CallGrounds { subject, server: Arc::clone(&server), connection: None, user_connection: None };
         match self.session.ended(&self.terms, now(), &grounds) {
             Some(reason) => {
                 proctor.failures.count(Door::Mcp, reason.code());

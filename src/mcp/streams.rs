@@ -190,6 +190,7 @@ impl Subscription {
             Event::Connection(_)
             | Event::VirtualServer(_)
             | Event::Subject(_)
+            | Event::UserConnection(_)
             | Event::Session(_)
             | Event::ApiKey(_)
             | Event::Watch(_) => {}

@@ -64,6 +64,28 @@ impl SubjectKey {
             .map(Zeroizing::new)
             .map_err(|_| OpenError::content(identity))
     }
+
+    /// Seals one generation of the user's credential for a connection.
+    pub fn seal_credential(&self, subject: &str, connection: &str, generation: u32, plain: &str) -> Vec<u8> {
+        self.0.seal(Identity::UserCredential { subject, connection, generation }, plain.as_bytes())
+    }
+
+    /// Opens what [`SubjectKey::seal_credential`] sealed. The text is wiped when dropped.
+    ///
+    /// # Errors
+    /// When it belongs to another user, connection or generation, or was changed.
+    pub fn open_credential(
+        &self,
+        subject: &str,
+        connection: &str,
+        generation: u32,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<String>, OpenError> {
+        let identity = Identity::UserCredential { subject, connection, generation };
+        String::from_utf8(self.0.open(identity, sealed)?)
+            .map(Zeroizing::new)
+            .map_err(|_| OpenError::content(identity))
+    }
 }
 
 impl SessionKey {
@@ -135,6 +157,19 @@ mod tests {
         let sealed = subject.seal_user("sub_a", "ann@example.com");
         assert_eq!(*subject.open_user("sub_a", &sealed).unwrap(), "ann@example.com");
         assert!(subject.open_user("sub_b", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_credential_opens_only_for_its_user_connection_and_generation() {
+        let master = master();
+        let (subject, _) = SubjectKey::create(&master, "sub_a");
+        let (other, _) = SubjectKey::create(&master, "sub_b");
+        let sealed = subject.seal_credential("sub_a", "gmail", 2, "s3cret");
+        assert_eq!(*subject.open_credential("sub_a", "gmail", 2, &sealed).unwrap(), "s3cret");
+        assert!(subject.open_credential("sub_a", "gmail", 1, &sealed).is_err());
+        assert!(subject.open_credential("sub_a", "drive", 2, &sealed).is_err());
+        assert!(subject.open_credential("sub_b", "gmail", 2, &sealed).is_err());
+        assert!(other.open_credential("sub_a", "gmail", 2, &sealed).is_err());
     }
 
     #[test]

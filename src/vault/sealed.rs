@@ -87,6 +87,15 @@ pub enum Identity<'a> {
         /// The event's id, `evt_…`.
         event: &'a str,
     },
+    /// One generation of a user's credential for a connection, sealed by the subject's key.
+    UserCredential {
+        /// The subject's reference, `sub_…`.
+        subject: &'a str,
+        /// The connection's name.
+        connection: &'a str,
+        /// Which of the user's credentials for it.
+        generation: u32,
+    },
     /// One generation of a connection's shared secret, sealed by the master key.
     ConnectionSecret {
         /// The connection's name.
@@ -134,6 +143,9 @@ impl Identity<'_> {
             Self::PurposeKey { purpose, kid } => put(6, &[purpose.as_bytes(), kid.as_bytes()]),
             Self::Cursor => put(7, &[]),
             Self::McpSession { session } => put(8, &[session.as_bytes()]),
+            Self::UserCredential { subject, connection, generation } => {
+                put(9, &[subject.as_bytes(), connection.as_bytes(), &generation.to_be_bytes()])
+            }
         }
         data
     }
@@ -146,6 +158,9 @@ impl fmt::Display for Identity<'_> {
             Self::SessionKey { session } => write!(f, "the key of {session}"),
             Self::User { subject } => write!(f, "the user of {subject}"),
             Self::Payload { event } => write!(f, "the payload of {event}"),
+            Self::UserCredential { subject, connection, generation } => {
+                write!(f, "the credential of {subject} for {connection:?} (generation {generation})")
+            }
             Self::ConnectionSecret { connection, generation } => {
                 write!(f, "the secret of connection {connection:?} (generation {generation})")
             }

@@ -21,5 +21,6 @@ mod revocation;
 mod sessions;
 mod store_copy;
 mod two_processes;
+mod user_connections;
 mod virtual_servers;
 mod world;

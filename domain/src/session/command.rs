@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::event::{Access, Client, Outcome};
 use crate::connection::Connection;
 use crate::subject::Subject;
+use crate::user_connection::UserConnection;
 use crate::virtual_server::VirtualServer;
 use crate::{By, CallId, Micros, Name, ReplicaId, SubjectId};
 
@@ -36,6 +37,19 @@ pub struct OpeningGrounds {
     pub subject: Arc<Subject>,
     /// The virtual server.
     pub server: Arc<VirtualServer>,
+    /// Each connection of it for which every user brings a credential, with this user's.
+    pub user_connections: Vec<UserGrounds>,
+}
+
+/// A connection for which every user brings a credential, and one user's.
+#[derive(Clone, Debug)]
+pub struct UserGrounds {
+    /// The connection's name.
+    pub name: Name,
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// The user's authorization of it.
+    pub user_connection: Arc<UserConnection>,
 }
 
 /// One `tools/call` as it arrived.
@@ -68,6 +82,8 @@ pub struct CallGrounds {
     pub server: Arc<VirtualServer>,
     /// The connection that the tool belongs to, where the virtual server exposes it.
     pub connection: Option<Arc<Connection>>,
+    /// The user's authorization of it, where every user brings a credential.
+    pub user_connection: Option<Arc<UserConnection>>,
 }
 
 /// What can be asked of a [`super::Session`].

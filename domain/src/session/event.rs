@@ -76,6 +76,12 @@ pub enum Refusal {
     NotReadOnly,
     /// The upstream no longer offered the tool when its catalog was last refreshed.
     NotInCatalog,
+    /// The user has connected no account to the connection.
+    UserConnectionMissing,
+    /// The user's account is not accepted by the upstream any more.
+    UserConnectionExpired,
+    /// The user's account was disconnected.
+    UserConnectionDisconnected,
     /// The arguments set something that the administrator fixed, or cannot be read.
     ArgumentsRefused,
 }
@@ -97,6 +103,9 @@ impl Refusal {
             Self::NotInScope => "not_in_scope",
             Self::NotReadOnly => "not_read_only",
             Self::NotInCatalog => "not_in_catalog",
+            Self::UserConnectionMissing => "user_connection_missing",
+            Self::UserConnectionExpired => "user_connection_expired",
+            Self::UserConnectionDisconnected => "user_connection_disconnected",
             Self::ArgumentsRefused => "arguments_refused",
         }
     }
@@ -117,6 +126,9 @@ impl Refusal {
             | Self::NotInScope
             | Self::NotReadOnly
             | Self::NotInCatalog
+            | Self::UserConnectionMissing
+            | Self::UserConnectionExpired
+            | Self::UserConnectionDisconnected
             | Self::ArgumentsRefused => false,
         }
     }
@@ -137,6 +149,9 @@ pub struct Route {
     pub catalog: String,
     /// The generation of the connection's settings and secrets.
     pub generation: u32,
+    /// The generation of the user's own credential, where every user brings one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_generation: Option<u32>,
 }
 
 /// Why an admitted call was cancelled.

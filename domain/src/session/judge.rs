@@ -1,6 +1,7 @@
 //! May this call leave? The one function that says so, live and in a what-if.
 
 use super::{Access, CallGrounds, CallRequest, Refusal, Route, Session, Terms};
+use crate::user_connection::Status;
 use crate::{Micros, Position};
 
 /// Longest name of a refused tool in the journal, in characters.
@@ -72,6 +73,12 @@ impl Session {
             definition: tool.digest.clone(),
             catalog: catalog.digest.clone(),
             generation: connection.generation(),
+            user_generation: None,
+        };
+        let (status, user_generation) = match (connection.credential_kind(), &grounds.user_connection) {
+            (None, _) => (Status::Active, None),
+            (Some(takes), Some(account)) => (account.status_for(takes), Some(account.generation())),
+            (Some(_), None) => (Status::Missing, None),
         };
         if !connection.is_usable() {
             Err((Refusal::ConnectionRetired, Some(route)))
@@ -79,11 +86,22 @@ impl Session {
             Err((Refusal::ConnectionCut, Some(route)))
         } else if terms.access == Access::ReadOnly && !tool.read_only {
             Err((Refusal::NotReadOnly, Some(route)))
+        } else if let Some(reason) = unusable(status) {
+            Err((reason, Some(route)))
         } else if !request.arguments_ok {
             Err((Refusal::ArgumentsRefused, Some(route)))
         } else {
-            Ok(route)
+            Ok(Route { user_generation, ..route })
         }
+    }
+}
+
+fn unusable(status: Status) -> Option<Refusal> {
+    match status {
+        Status::Active => None,
+        Status::Missing => Some(Refusal::UserConnectionMissing),
+        Status::Expired => Some(Refusal::UserConnectionExpired),
+        Status::Disconnected => Some(Refusal::UserConnectionDisconnected),
     }
 }
 

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use command::{CallGrounds, CallRequest, Opening, OpeningGrounds, SessionCommand};
+pub use command::{CallGrounds, CallRequest, Opening, OpeningGrounds, SessionCommand, UserGrounds};
 pub use event::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Terms};
 
 use crate::decider::aggregate;
+use crate::user_connection::Status;
 use crate::{CallId, Decider, Micros, Name, Place, Position, ReplicaId};
 
 /// Shortest life of a session, in seconds.
@@ -62,6 +63,9 @@ pub enum SessionError {
         /// The names that exist.
         known: Vec<String>,
     },
+    /// Accounts that the user has to connect first.
+    #[error("the user has no usable account at: {}; connect the accounts first", accounts(.0))]
+    AccountsMissing(Vec<(Name, Status)>),
     /// A life that is too short or too long.
     #[error("ttl_seconds is {0}: choose {TTL_SECONDS_MIN} to {TTL_SECONDS_MAX}")]
     Ttl(u32),
@@ -192,6 +196,24 @@ impl Session {
                 known: grounds.server.tool_names().map(str::to_owned).collect(),
             });
         }
+        let needed = |name: &Name| {
+            let chosen =
+                |tool: &str| opening.tools.as_ref().is_none_or(|tools| tools.iter().any(|t| t == tool));
+            let tools = grounds.server.tool_names().filter(|tool| chosen(tool));
+            tools.filter_map(|tool| grounds.server.tool(tool)).any(|tool| tool.connection == *name)
+        };
+        let missing: Vec<_> = grounds
+            .user_connections
+            .iter()
+            .filter(|account| needed(&account.name))
+            .filter_map(|account| {
+                let status = account.user_connection.status_for(account.connection.credential_kind()?);
+                (status != Status::Active).then(|| (account.name.clone(), status))
+            })
+            .collect();
+        if !missing.is_empty() {
+            return Err(SessionError::AccountsMissing(missing));
+        }
         Ok(vec![SessionEvent::SessionOpened {
             by: opening.by.clone(),
             version: grounds.server.revision(),
@@ -255,6 +277,11 @@ impl Session {
     fn is_open(&self, call: &CallId) -> bool {
         self.in_flight.contains_key(call) || self.abandoned.contains(call)
     }
+}
+
+fn accounts(missing: &[(Name, Status)]) -> String {
+    let shown = |(name, status): &(Name, Status)| format!("{name} ({})", status.code());
+    missing.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 fn listed(tools: &[String]) -> String {

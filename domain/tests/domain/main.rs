@@ -11,5 +11,6 @@ mod scene;
 mod session;
 mod subject;
 mod tool_names;
+mod user_connection;
 mod virtual_server;
 mod watch;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, Connection, ConnectionEvent, Era, Settings, Transport,
+    AuthMethod, Catalog, CatalogTool, Connection, ConnectionEvent, CredentialKind, Era, Settings, Transport,
 };
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Session, SessionEvent, Terms,
 };
 use proctor_domain::subject::{Subject, SubjectEvent};
+use proctor_domain::user_connection::{UserConnection, UserConnectionEvent};
 use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerEvent};
 use proctor_domain::{By, Decider, Micros, Name, Place, Position};
 
@@ -121,6 +122,37 @@ pub fn subject(then: impl IntoIterator<Item = (u64, SubjectEvent)>) -> Arc<Subje
     state([(0, SubjectEvent::SubjectRegistered { by: by() })].into_iter().chain(then))
 }
 
+/// The connection of the scene, for which every user brings an access token.
+pub fn of_each_user() -> Arc<Connection> {
+    let auth =
+        AuthMethod::Bearer { header: "Authorization".to_owned(), format: "Bearer {secret}".to_owned() };
+    let settings = Settings { auth, ..settings() };
+    connection(&GMAIL, [(4, ConnectionEvent::ConnectionReconfigured { by: by(), settings, generation: 2 })])
+}
+
+pub fn activated(generation: u32) -> UserConnectionEvent {
+    UserConnectionEvent::UserConnectionActivated {
+        by: by(),
+        subject: "sub_1".into(),
+        connection: name("gmail"),
+        kind: CredentialKind::Bearer,
+        generation,
+    }
+}
+
+pub fn expired(generation: u32) -> UserConnectionEvent {
+    UserConnectionEvent::UserConnectionExpired { generation, reason: "unauthorized".to_owned() }
+}
+
+pub fn disconnected() -> UserConnectionEvent {
+    UserConnectionEvent::UserConnectionDisconnected { by: by(), reason: reason() }
+}
+
+/// What became of the account of the scene's user.
+pub fn account(events: impl IntoIterator<Item = UserConnectionEvent>) -> Arc<UserConnection> {
+    state((10..).zip(events))
+}
+
 pub fn opening() -> Opening {
     Opening {
         by: by(),
@@ -135,7 +167,7 @@ pub fn opening() -> Opening {
 }
 
 pub fn opening_grounds() -> OpeningGrounds {
-    OpeningGrounds { subject: subject([]), server: server([]) }
+    OpeningGrounds { subject: subject([]), server: server([]), user_connections: Vec::new() }
 }
 
 pub fn terms() -> Terms {
@@ -178,5 +210,10 @@ pub fn call(call: &str, tool: &str) -> CallRequest {
 
 /// Grounds on which the scene's session may call what `support` shows.
 pub fn call_grounds() -> CallGrounds {
-    CallGrounds { subject: subject([]), server: server([]), connection: Some(connection(&GMAIL, [])) }
+    CallGrounds {
+        subject: subject([]),
+        server: server([]),
+        connection: Some(connection(&GMAIL, [])),
+        user_connection: None,
+    }
 }

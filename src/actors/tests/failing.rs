@@ -66,6 +66,10 @@ impl Reader for Blind {
         self.reader.session_key(session).await
     }
 
+    async fn user_credential(&self, user: &str, name: &str, n: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reader.user_credential(user, name, n).await
+    }
+
     async fn connection_secret(&self, name: &str, generation: u32) -> Result<Option<Vec<u8>>, StoreError> {
         self.reader.connection_secret(name, generation).await
     }

@@ -77,6 +77,7 @@ impl States {
                         grounds: OpeningGrounds {
                             subject: self.subject(opening.subject.as_str()),
                             server: Arc::clone(&self.server),
+                            user_connections: Vec::new(),
                         },
                         opening: opening.clone(),
                     },
@@ -105,6 +106,7 @@ impl States {
                 subject: self.subject(subject.as_str()),
                 server: Arc::clone(&self.server),
                 connection: self.server.tool(&request.tool).map(|_| Arc::clone(&self.gmail)),
+                user_connection: None,
             },
         }
     }
@@ -142,7 +144,9 @@ impl States {
                 events(&*self.server, &VirtualServerCommand::Retire { by, reason })
             }
             Event::Connection(event) => events(&*self.gmail, &self.connection_command(event)),
-            Event::ApiKey(_) | Event::Watch(_) => panic!("not in these histories: {recorded:?}"),
+            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+                panic!("not in these histories: {recorded:?}")
+            }
         }
     }
 
@@ -220,7 +224,9 @@ impl States {
             Event::Subject(_) => evolved(self.subjects.entry(id).or_default(), recorded),
             Event::VirtualServer(_) => evolved(&mut self.server, recorded),
             Event::Connection(_) => evolved(&mut self.gmail, recorded),
-            Event::ApiKey(_) | Event::Watch(_) => panic!("not in these histories: {recorded:?}"),
+            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+                panic!("not in these histories: {recorded:?}")
+            }
         }
     }
 }

@@ -204,7 +204,7 @@ impl World {
                 let command = SessionCommand::Open {
                     at: crate::actors::now(),
                     opening,
-                    grounds: OpeningGrounds { subject: user, server },
+                    grounds: OpeningGrounds { subject: user, server, user_connections: Vec::new() },
                 };
                 Ok(Prepared { grounds, ..Prepared::alone(command) })
             })
@@ -239,7 +239,7 @@ impl World {
         let command = SessionCommand::RequestToolCall {
             at: crate::actors::now(),
             request: request(call, tool, self.journal.replica().as_str()),
-            grounds: CallGrounds { subject: user, server, connection },
+            grounds: CallGrounds { subject: user, server, connection, user_connection: None },
         };
         Ok(Prepared { grounds, ..Prepared::alone(command) })
     }

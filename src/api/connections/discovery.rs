@@ -5,11 +5,12 @@ use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::connection::{Catalog, CatalogTool, Connection, ConnectionCommand, Era};
+use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, Position};
 use sha2::{Digest as _, Sha256};
 
 use super::super::caller::Caller;
-use super::super::problem::Problem;
+use super::super::problem::{Code, Problem};
 use crate::actors::Prepared;
 use crate::journal::SideWrite;
 use crate::proctor::Proctor;
@@ -37,15 +38,50 @@ pub(super) async fn unprobed(
     proctor: &Proctor,
     name: &Name,
     connection: &Connection,
+    as_user: Option<&str>,
 ) -> Result<Target, Problem> {
-    let target = proctor.targets.of(name, connection).await?;
+    let target = match as_user {
+        Some(user) => target_of_user(proctor, name, connection, user).await?,
+        None => proctor.targets.of(name, connection).await?,
+    };
     Ok(Target { era: None, ..(*target).clone() })
 }
 
+/// The same with this user's credential.
+async fn target_of_user(
+    proctor: &Proctor,
+    name: &Name,
+    connection: &Connection,
+    user: &str,
+) -> Result<Arc<Target>, Problem> {
+    let Some(takes) = connection.credential_kind() else {
+        let detail = format!("connection \"{name}\" takes no credential of each user: leave user out");
+        return Err(Problem::new(Code::InvalidQuery, detail));
+    };
+    let missing = || {
+        let detail =
+            format!("this user has no usable account at connection \"{name}\": set a credential first");
+        Problem::new(Code::AccountsMissing, detail)
+    };
+    let subject = proctor.keyring.subject_of(user).await?.ok_or_else(missing)?;
+    let state: Arc<UserConnection> = proctor.directory.fresh(&UserConnection::id(&subject, name)).await?;
+    if state.status_for(takes) != Status::Active {
+        return Err(missing());
+    }
+    let generation = state.generation();
+    let open = async || Ok::<_, Problem>(proctor.keyring.user_credential(&subject, name, generation).await?);
+    proctor.targets.of_user(name, connection, (&subject, generation), open).await
+}
+
 /// Reads the upstream's catalog and puts it in force.
-pub(super) async fn refresh(proctor: &Proctor, caller: &Caller, name: &Name) -> Result<Refreshed, Problem> {
+pub(super) async fn refresh(
+    proctor: &Proctor,
+    caller: &Caller,
+    name: &Name,
+    as_user: Option<&str>,
+) -> Result<Refreshed, Problem> {
     let before = super::fresh(proctor, name).await?;
-    let target = unprobed(proctor, name, &before).await?;
+    let target = unprobed(proctor, name, &before, as_user).await?;
     let (found, probed) = proctor.upstreams.catalog(&target).await?;
     let tools: BTreeMap<String, CatalogTool> = found
         .tools

@@ -13,6 +13,7 @@ mod test;
 
 use proctor_domain::connection::{AuthMethod, Catalog, Connection, Transport};
 use proctor_domain::{InvalidName, Name};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(super) use catalog::catalog;
@@ -26,6 +27,13 @@ pub(super) use test::test;
 
 use super::problem::{Code, Problem};
 use crate::proctor::Proctor;
+
+/// Whose credential is used to look at an upstream, where every user brings one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AsUser {
+    user: Option<String>,
+}
 
 /// The name of a connection in an address.
 fn named(name: &str) -> Result<Name, Problem> {
@@ -56,6 +64,13 @@ fn shown(name: &str, connection: &Connection) -> Value {
     let auth = settings.map(|settings| match &settings.auth {
         AuthMethod::None => json!({ "type": "none" }),
         AuthMethod::Header { name } => json!({ "type": "header", "name": name }),
+        AuthMethod::ApiKey { header, format } => {
+            json!({ "type": "api_key", "header": header, "format": format })
+        }
+        AuthMethod::Bearer { header, format } => {
+            json!({ "type": "bearer", "header": header, "format": format })
+        }
+        AuthMethod::Basic => json!({ "type": "basic" }),
     });
     json!({
         "name": name,

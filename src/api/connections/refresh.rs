@@ -6,16 +6,17 @@ use serde_json::json;
 use super::super::answer;
 use super::super::caller::Caller;
 use super::super::problem::Problem;
-use super::discovery;
+use super::{AsUser, discovery};
 use crate::proctor::Proctor;
 
 pub(in crate::api) async fn refresh(
     proctor: web::Data<Proctor>,
     caller: Caller,
     name: web::Path<String>,
+    query: web::Query<AsUser>,
 ) -> Result<HttpResponse, Problem> {
     let name = super::named(&name)?;
-    let found = discovery::refresh(&proctor, &caller, &name).await?;
+    let found = discovery::refresh(&proctor, &caller, &name, query.user.as_deref()).await?;
     let (changes, catalog) = (&found.changes, &found.catalog);
     let rejected: Vec<_> =
         found.rejected.iter().map(|tool| json!({ "name": tool.name, "reason": tool.reason })).collect();

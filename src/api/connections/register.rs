@@ -41,7 +41,7 @@ pub(in crate::api) async fn register(
         })
         .await?;
     // It is registered, whatever becomes of this: its catalog can be refreshed later.
-    let found = discovery::refresh(&proctor, &caller, &name).await;
+    let found = discovery::refresh(&proctor, &caller, &name, None).await;
     let state = super::fresh(&proctor, &name).await?;
     let mut shown = super::shown(name.as_str(), &state);
     let position = match found {

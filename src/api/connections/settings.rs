@@ -9,6 +9,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::super::problem::{Code, Problem};
+use crate::credential::PLACE;
 use crate::targets::Secrets;
 use crate::upstream::Endpoint;
 
@@ -20,6 +21,11 @@ const ENV_MAX: usize = 128;
 const ENV_VALUE_BYTES_MAX: usize = 32_768;
 const HEADER_NAME_BYTES_MAX: usize = 128;
 const HEADER_VALUE_BYTES_MAX: usize = 8_192;
+
+const FORMAT_BYTES_MAX: usize = 256;
+const API_KEY_HEADER: &str = "X-Api-Key";
+const AUTHORIZATION: &str = "Authorization";
+const BEARER_FORMAT: &str = "Bearer {secret}";
 
 /// Headers that the exchange itself needs.
 const RESERVED_HEADERS: &[&str] = &[
@@ -74,6 +80,10 @@ enum TransportBody {
 enum AuthBody {
     None {},
     Header { name: String, value: Option<Zeroizing<String>> },
+    // Each user's own; see `PUT /users/{user}/connections/{connection}/credential`.
+    ApiKey { header: Option<String>, format: Option<String> },
+    Bearer { header: Option<String>, format: Option<String> },
+    Basic {},
 }
 
 impl Default for AuthBody {
@@ -109,6 +119,23 @@ impl ConnectionBody {
         };
         let auth = match &self.auth {
             AuthBody::None {} => AuthMethod::None,
+            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {}
+                if matches!(transport, Transport::Stdio { .. }) =>
+            {
+                return Err(wrong("a child process takes no header, so no user can bring one"));
+            }
+            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} if self.shared => {
+                return Err(wrong("each user brings a credential of their own: shared must be false"));
+            }
+            AuthBody::ApiKey { header, format } => AuthMethod::ApiKey {
+                header: checked_header(header.as_deref().unwrap_or(API_KEY_HEADER))?,
+                format: checked_format(format.as_deref().unwrap_or(PLACE))?,
+            },
+            AuthBody::Bearer { header, format } => AuthMethod::Bearer {
+                header: checked_header(header.as_deref().unwrap_or(AUTHORIZATION))?,
+                format: checked_format(format.as_deref().unwrap_or(BEARER_FORMAT))?,
+            },
+            AuthBody::Basic {} => AuthMethod::Basic,
             AuthBody::Header { name, value } => {
                 if matches!(transport, Transport::Stdio { .. }) {
                     return Err(wrong("a child process takes no header: pass its secret in env"));
@@ -193,6 +220,17 @@ fn checked_header(name: &str) -> Result<String, Problem> {
     Ok(name.to_owned())
 }
 
+fn checked_format(format: &str) -> Result<String, Problem> {
+    let fits = format.len() <= FORMAT_BYTES_MAX && HeaderValue::from_str(format).is_ok();
+    if !fits || format.matches(PLACE).count() != 1 {
+        return Err(wrong(format!(
+            "the format of the header's value must be up to {FORMAT_BYTES_MAX} visible ASCII characters with \
+             {PLACE} in it once, such as \"Token {PLACE}\""
+        )));
+    }
+    Ok(format.to_owned())
+}
+
 fn header_value(
     name: &str,
     value: Option<&Zeroizing<String>>,
@@ -202,7 +240,11 @@ fn header_value(
         let (settings, secrets) = before?;
         match &settings.auth {
             AuthMethod::Header { name: before } if before.eq_ignore_ascii_case(name) => secrets.auth.clone(),
-            AuthMethod::Header { .. } | AuthMethod::None => None,
+            AuthMethod::Header { .. }
+            | AuthMethod::None
+            | AuthMethod::ApiKey { .. }
+            | AuthMethod::Bearer { .. }
+            | AuthMethod::Basic => None,
         }
     };
     let Some(value) = value.cloned().or_else(kept) else {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::super::answer;
 use super::super::caller::Caller;
 use super::super::problem::Problem;
+use super::AsUser;
 use super::discovery::unprobed;
 use crate::proctor::Proctor;
 use crate::upstream::Era;
@@ -26,10 +27,11 @@ pub(in crate::api) async fn test(
     proctor: web::Data<Proctor>,
     caller: Caller,
     name: web::Path<String>,
+    query: web::Query<AsUser>,
 ) -> Result<HttpResponse, Problem> {
     let name = super::named(&name)?;
     let state = super::fresh(&proctor, &name).await?;
-    let target = unprobed(&proctor, &name, &state).await?;
+    let target = unprobed(&proctor, &name, &state, query.user.as_deref()).await?;
     let probed = proctor.upstreams.probe(&target).await;
     let failure = probed.as_ref().err().map(|error| error.kind.as_str().to_owned());
     let command = ConnectionCommand::RecordTest { by: caller.by(), failure };

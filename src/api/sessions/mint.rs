@@ -1,7 +1,6 @@
 //! `POST /sessions`: opens a session for a user on a virtual server, and mints its token.
 
 use std::collections::BTreeMap;
-use std::future::ready;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
@@ -9,10 +8,9 @@ use proctor_domain::session::{
     Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand, SessionEvent,
     TTL_SECONDS_DEFAULT, Terms,
 };
-use proctor_domain::subject::{Subject, SubjectCommand};
+use proctor_domain::subject::Subject;
 use proctor_domain::virtual_server::{TOOLS_MAX, VirtualServer};
 use proctor_domain::{Decider as _, Event, Name, StreamId, SubjectId};
-use rand::Rng as _;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,20 +20,18 @@ use super::super::caller::Caller;
 use super::super::filters::LABEL_SEPARATORS;
 use super::super::problem::{Code, Problem};
 use super::super::time;
+use super::super::users::{self, USER_CHARS_MAX};
 use crate::actors::{Prepared, Sealed, new_id, now};
-use crate::journal::{Delivered, SideWrite, SubjectRow};
+use crate::journal::{Delivered, SideWrite};
 use crate::payload;
 use crate::proctor::Proctor;
 use crate::vault::{Claims, SessionKey};
 
-const USER_CHARS_MAX: usize = 512;
 const LABELS_MAX: usize = 20;
 const LABEL_KEY_CHARS_MAX: usize = 64;
 const LABEL_VALUE_CHARS_MAX: usize = 256;
 /// Most admitted calls that a session can be opened for: its stream is read as a whole.
 const CALLS_MAX_MOST: u32 = 100_000;
-/// Random bytes in a user's reference.
-const SUBJECT_BYTES: usize = 16;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// The terms that are asked for.
@@ -63,7 +59,7 @@ pub(in crate::api) async fn mint(
     Body(body): Body<Minting>,
 ) -> Result<HttpResponse, Problem> {
     body.check()?;
-    let subject = subject(&proctor, &caller, &body.user).await?;
+    let subject = users::reference(&proctor, &caller, &body.user).await?;
     let session = new_id("ses");
     let key = proctor.keyring.subject_key(&subject).await?;
     let (key, wrapped) = key.new_session_key(&session);
@@ -95,7 +91,7 @@ impl Minting {
     fn check(&self) -> Result<(), Problem> {
         let wrong = |detail: String| Err(Problem::new(Code::InvalidTerms, detail));
         let fits = |text: &str, chars_max| (1..=chars_max).contains(&text.chars().count());
-        if !fits(&self.user, USER_CHARS_MAX) {
+        if !users::fits(&self.user) {
             return wrong(format!("user must have 1 to {USER_CHARS_MAX} characters"));
         }
         if self.tools.as_ref().is_some_and(|tools| tools.len() > TOOLS_MAX) {
@@ -145,38 +141,6 @@ impl Minting {
     }
 }
 
-/// The reference of a user, who is given one when seen for the first time.
-async fn subject(proctor: &Proctor, caller: &Caller, user: &str) -> Result<SubjectId, Problem> {
-    if let Some(subject) = proctor.keyring.subject_of(user).await? {
-        return Ok(subject);
-    }
-    let mut random = [0; SUBJECT_BYTES];
-    rand::rng().fill_bytes(&mut random);
-    let subject = format!("sub_{}", hex::encode(random));
-    let (key, wrapped_key) = proctor.vault.new_subject_key(&subject);
-    let row = SubjectRow {
-        user_index: proctor.vault.user_index(user).to_vec(),
-        user_sealed: key.seal_user(&subject, user),
-        subject: subject.clone(),
-        wrapped_key,
-    };
-    let registered = caller
-        .act::<Subject, _>(proctor, &subject, || {
-            let command = SubjectCommand::Register { by: caller.by() };
-            let row = SideWrite::Subject(row.clone());
-            ready(Ok(Prepared { side_writes: vec![row], ..Prepared::alone(command) }))
-        })
-        .await;
-    match registered {
-        Ok(_) => Ok(subject.into()),
-        // Another mint for the same user was faster.
-        Err(problem) if problem.code == Code::WrittenMeanwhile => {
-            proctor.keyring.subject_of(user).await?.ok_or(problem)
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
 async fn open(
     proctor: &Proctor,
     caller: &Caller,
@@ -204,11 +168,13 @@ async fn open(
                     },
                     async { Ok(proctor.directory.fresh::<Subject>(subject.as_str()).await?) },
                 )?;
-                let grounds = vec![
+                let (user_connections, mut grounds) =
+                    users::accounts(proctor, Some(subject), &server).await?;
+                grounds.extend([
                     (StreamId::of::<VirtualServer>(opening.virtual_server.as_str()), server.version()),
                     (StreamId::of::<Subject>(subject.as_str()), user.version()),
-                ];
-                let rests_on = OpeningGrounds { subject: user, server };
+                ]);
+                let rests_on = OpeningGrounds { subject: user, server, user_connections };
                 let command = SessionCommand::Open { at: now(), opening, grounds: rests_on };
                 Ok(Prepared { command, grounds, sealed, side_writes: vec![session_key] })
             }

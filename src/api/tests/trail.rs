@@ -34,6 +34,7 @@ async fn call(world: &World, session: &str, tool: &str) -> CallId {
         subject: proctor.directory.state::<Subject>(subject.as_str()).await.unwrap(),
         server: proctor.directory.state::<VirtualServer>("reader").await.unwrap(),
         connection: Some(proctor.directory.state::<Connection>("desk").await.unwrap()),
+        user_connection: None,
     };
     let request = CallRequest {
         call: id.clone(),

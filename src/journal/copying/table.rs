@@ -79,7 +79,7 @@ pub static PAYLOADS: Table = Table {
 
 /// Everything else. The leases have all ended, and yet they are needed: they tell the sweeper whose
 /// calls it has to give up.
-pub static OTHERS: [Table; 6] = [
+pub static OTHERS: [Table; 7] = [
     Table {
         name: "definitions",
         columns: &[("digest", Kind::Text), ("json", Kind::Text)],
@@ -101,6 +101,17 @@ pub static OTHERS: [Table; 6] = [
         name: "session_keys",
         columns: &[("session", Kind::Text), ("wrapped", Kind::Bytes)],
         key_columns: 1,
+        long: None,
+    },
+    Table {
+        name: "user_credentials",
+        columns: &[
+            ("subject", Kind::Text),
+            ("connection", Kind::Text),
+            ("generation", Kind::Integer),
+            ("sealed", Kind::Bytes),
+        ],
+        key_columns: 2,
         long: None,
     },
     Table {

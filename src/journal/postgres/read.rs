@@ -158,6 +158,18 @@ impl Reader for PostgresReader {
         self.one("read a session's key", query.bind(session), |row| row.try_get(0)).await
     }
 
+    async fn user_credential(
+        &self,
+        subject: &str,
+        connection: &str,
+        generation: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql =
+            "SELECT sealed FROM user_credentials WHERE subject = $1 AND connection = $2 AND generation = $3";
+        let query = sqlx::query(sql).bind(subject).bind(connection).bind(i64::from(generation));
+        self.one("read a user's credential", query, |row| row.try_get(0)).await
+    }
+
     async fn connection_secret(
         &self,
         connection: &str,

@@ -142,7 +142,11 @@ impl Store for PostgresStore {
         for write in batch.side_writes {
             match write {
                 SideWrite::SessionKey { session, wrapped } => outbox.session_key(session, wrapped),
-                SideWrite::Definition { .. } | SideWrite::Subject(_) | SideWrite::ConnectionSecret { .. } => {
+                SideWrite::Definition { .. }
+                | SideWrite::Subject(_)
+                | SideWrite::UserCredential { .. }
+                | SideWrite::ForgottenCredential { .. }
+                | SideWrite::ConnectionSecret { .. } => {
                     return Ok(None);
                 }
             }
@@ -268,6 +272,19 @@ impl Store for PostgresStore {
                 let query = sqlx::query(sql).bind(&row.subject).bind(&row.user_index);
                 let query = query.bind(&row.user_sealed).bind(&row.wrapped_key);
                 self.execute("keep a user's reference", query).await
+            }
+            SideWrite::UserCredential { subject, connection, generation, sealed } => {
+                let sql = "INSERT INTO user_credentials (subject, connection, generation, sealed)
+                           VALUES ($1, $2, $3, $4) ON CONFLICT (subject, connection)
+                           DO UPDATE SET generation = excluded.generation, sealed = excluded.sealed";
+                let query = sqlx::query(sql).bind(subject).bind(connection);
+                let query = query.bind(i64::from(*generation)).bind(sealed);
+                self.execute("keep a user's credential", query).await
+            }
+            SideWrite::ForgottenCredential { subject, connection } => {
+                let sql = "DELETE FROM user_credentials WHERE subject = $1 AND connection = $2";
+                let query = sqlx::query(sql).bind(subject).bind(connection);
+                self.execute("forget a user's credential", query).await
             }
             SideWrite::ConnectionSecret { connection, generation, sealed } => {
                 let sql =

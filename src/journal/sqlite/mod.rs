@@ -40,7 +40,10 @@ const WAL_PAGES_MAX: u32 = 128_000;
 /// Memory for pages of the writing connection: the newest leaf of every stream in use should fit.
 const CACHE_KIB: u32 = 4_096;
 /// One text per version of the schema, never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_journal.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_journal.sql"),
+    include_str!("../../../migrations/sqlite/0002_user_connections.sql"),
+];
 
 /// What SQLite answers when a row's key is taken.
 const ROW_EXISTS: [i32; 3] = [

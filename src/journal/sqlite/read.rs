@@ -142,6 +142,18 @@ impl Reader for SqliteReader {
         self.one("read a session's key", sql, (session.to_owned(),), |row| row.get(0)).await
     }
 
+    async fn user_credential(
+        &self,
+        subject: &str,
+        connection: &str,
+        generation: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql =
+            "SELECT sealed FROM user_credentials WHERE subject = ?1 AND connection = ?2 AND generation = ?3";
+        let asked = (subject.to_owned(), connection.to_owned(), generation);
+        self.one("read a user's credential", sql, asked, |row| row.get(0)).await
+    }
+
     async fn connection_secret(
         &self,
         connection: &str,

@@ -173,6 +173,18 @@ impl Store for SqliteStore {
                 "INSERT INTO session_keys (session, wrapped) VALUES (?1, ?2)",
                 (session, wrapped),
             ),
+            SideWrite::UserCredential { subject, connection, generation, sealed } => self.execute(
+                "keep a user's credential",
+                "INSERT INTO user_credentials (subject, connection, generation, sealed) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (subject, connection)
+                 DO UPDATE SET generation = excluded.generation, sealed = excluded.sealed",
+                (subject, connection, generation, sealed),
+            ),
+            SideWrite::ForgottenCredential { subject, connection } => self.execute(
+                "forget a user's credential",
+                "DELETE FROM user_credentials WHERE subject = ?1 AND connection = ?2",
+                (subject, connection),
+            ),
             SideWrite::ConnectionSecret { connection, generation, sealed } => self.execute(
                 "keep a connection's secret",
                 "INSERT INTO connection_secrets (connection, generation, sealed) VALUES (?1, ?2, ?3)",

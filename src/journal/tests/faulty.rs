@@ -113,6 +113,7 @@ impl<S: Store> Store for Faulty<S> {
             return Ok(None);
         }
         script.hold_commit();
+        script.fail(|fault| matches!(fault, Fault::Commit)).map_err(AppendFailure::Unknown)?;
         let appended = self.store.append(batch).await?;
         if appended.as_ref().is_some_and(|appended| appended.written) {
             script.inserts.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);

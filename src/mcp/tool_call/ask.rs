@@ -9,6 +9,7 @@ use std::sync::Arc;
 use proctor_domain::connection::Connection;
 use proctor_domain::session::{Access, CallGrounds, CallRequest, Client, Session, SessionCommand, Terms};
 use proctor_domain::subject::Subject;
+use proctor_domain::user_connection::UserConnection;
 use proctor_domain::virtual_server::{Capture, VirtualServer};
 use proctor_domain::{CallId, Decider as _, StreamId};
 use proctor_projections::manifest::{ArgumentsError, ManifestTool, merge_arguments};
@@ -106,11 +107,19 @@ impl<'a> Asked<'a> {
         let subject = subject.map_err(|error| Fault::unavailable(error.to_string()))?;
         let exposed = shown.server.tool(&self.name);
         let connection = exposed.and_then(|exposed| shown.connections.get_key_value(&exposed.connection));
-        let mut rests_on = Vec::with_capacity(3);
+        let mut rests_on = Vec::with_capacity(4);
         rests_on.push((StreamId::of::<Subject>(subject_id), subject.version()));
         rests_on.push((StreamId::of::<VirtualServer>(caller.server().as_str()), shown.server.version()));
+        let mut user_connection = None;
         if let Some((name, connection)) = connection {
             rests_on.push((StreamId::of::<Connection>(name.as_str()), connection.version()));
+            if connection.credential_kind().is_some() {
+                let id = UserConnection::id(&caller.terms.subject, name);
+                let state = proctor.directory.state::<UserConnection>(&id).await;
+                let state = state.map_err(|error| Fault::unavailable(error.to_string()))?;
+                rests_on.push((StreamId::of::<UserConnection>(&id), state.version()));
+                user_connection = Some(state);
+            }
         }
         let (arguments, wrong) = self.merged(exposed.and_then(|exposed| exposed.fixed_arguments.as_ref()));
         let connection = connection.map(|(_, connection)| Arc::clone(connection));
@@ -129,6 +138,7 @@ impl<'a> Asked<'a> {
                 subject,
                 server: Arc::clone(&shown.server),
                 connection: connection.clone(),
+                user_connection,
             },
             rests_on,
             sent: Sent {

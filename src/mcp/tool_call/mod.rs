@@ -10,10 +10,12 @@ mod refusal;
 mod result;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use proctor_domain::session::{Client, Session, SessionEvent};
+use proctor_domain::connection::Connection;
+use proctor_domain::session::{Client, Route, Session, SessionEvent};
 use proctor_domain::{CallId, Event};
 use serde_json::value::RawValue;
 
@@ -24,7 +26,8 @@ use super::members::text;
 use super::modern;
 use crate::actors::{AskError, Flight, KeyringError, new_id};
 use crate::journal::Delivered;
-use crate::upstream::{self, Admission, FailureKind, HeaderParam, Trace};
+use crate::targets::TargetError;
+use crate::upstream::{self, Admission, FailureKind, HeaderParam, Target, Trace};
 use ask::{Asked, Sent};
 use outcome::Ending;
 
@@ -178,7 +181,28 @@ struct Travel<'a> {
     flight: &'a Flight,
 }
 
+/// Why an admitted call has no way out.
+#[derive(Debug, thiserror::Error)]
+enum NoWay {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Key(#[from] KeyringError),
+}
+
 impl Travel<'_> {
+    /// How the call's upstream is reached, with the credential that it was admitted with.
+    async fn target(&self, route: &Route, connection: &Connection) -> Result<Arc<Target>, NoWay> {
+        let Knock { proctor, caller, .. } = self.knock;
+        let Some(generation) = route.user_generation else {
+            return Ok(proctor.targets.of(&route.connection, connection).await?);
+        };
+        let subject = &caller.terms.subject;
+        let open =
+            async || Ok(proctor.keyring.user_credential(subject, &route.connection, generation).await?);
+        proctor.targets.of_user(&route.connection, connection, (subject, generation), open).await
+    }
+
     async fn send(&self, admitted: &Delivered, sent: &Sent<'_>, begun: Instant) -> upstream::Outcome {
         let proctor = &self.knock.proctor;
         let (Event::Session(SessionEvent::ToolCallAdmitted { route, .. }), Some(admission)) =
@@ -188,7 +212,7 @@ impl Travel<'_> {
         };
         let target = match &sent.connection {
             Some(connection) if connection.generation() == route.generation => {
-                proctor.targets.of(&route.connection, connection).await
+                self.target(route, connection).await
             }
             Some(_) | None => {
                 return not_sent(FailureKind::NotLet, "the connection was reconfigured meanwhile".to_owned());

@@ -44,6 +44,16 @@ pub(super) fn fault(
             Fault::new(codes::INVALID_PARAMS, format!("Unknown tool: {}", shown(&asked.name)))
                 .with_code("unknown_tool", call)
         }
+        Refusal::UserConnectionMissing => {
+            let message =
+                "the user has connected no account that this tool needs: ask the user to connect one";
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+        }
+        Refusal::UserConnectionExpired | Refusal::UserConnectionDisconnected => {
+            let message = "the user's account that this tool needs is not connected any more: \
+                           ask the user to connect it again";
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+        }
         Refusal::ArgumentsRefused => {
             let message =
                 wrong.map_or_else(|| "the arguments are refused".to_owned(), |wrong| wrong.to_string());

@@ -46,6 +46,7 @@ fn route(number: usize) -> Route {
         definition: "d".repeat(64),
         catalog: "c".repeat(64),
         generation: 1,
+        user_generation: None,
     }
 }
 

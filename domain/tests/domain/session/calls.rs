@@ -8,12 +8,14 @@ use proctor_domain::session::{
     Terms,
 };
 use proctor_domain::subject::SubjectEvent;
+use proctor_domain::user_connection::UserConnection;
 use proctor_domain::virtual_server::{Definition, ExposedTool, VirtualServerEvent};
 use proctor_domain::{Micros, Position};
 
 use crate::scene::{
-    EXPIRES_AT, GMAIL, NOW, by, call, call_grounds, client, connection, definition, given, name, opened,
-    reason, registered, server, state, subject, terms, tool,
+    EXPIRES_AT, GMAIL, NOW, account, activated, by, call, call_grounds, client, connection, definition,
+    disconnected, expired, given, name, of_each_user, opened, reason, registered, server, state, subject,
+    terms, tool,
 };
 
 fn route(tool: &str) -> Route {
@@ -24,6 +26,7 @@ fn route(tool: &str) -> Route {
         definition: format!("digest of {tool}"),
         catalog: "digest of 3 tools".to_owned(),
         generation: 1,
+        user_generation: None,
     }
 }
 
@@ -79,6 +82,26 @@ fn with_connection(connection: Arc<Connection>) -> CallGrounds {
 #[test]
 fn a_tool_in_scope_is_admitted_with_everything_that_it_rests_on() {
     expect_admission(call_grounds());
+}
+
+#[test]
+fn where_every_user_brings_a_credential_a_call_rests_on_the_one_in_force() {
+    let with = |account: Option<Arc<UserConnection>>| CallGrounds {
+        user_connection: account,
+        ..with_connection(of_each_user())
+    };
+    let route = Route { generation: 2, ..route("search") };
+    for (events, reason) in [
+        (vec![], Refusal::UserConnectionMissing),
+        (vec![activated(1), expired(1)], Refusal::UserConnectionExpired),
+        (vec![activated(1), disconnected()], Refusal::UserConnectionDisconnected),
+    ] {
+        expect_refusal(with(Some(account(events))), reason, Some(route.clone()));
+    }
+    expect_refusal(with(None), Refusal::UserConnectionMissing, Some(route.clone()));
+    let again = account([activated(1), expired(1), activated(2)]);
+    let expected = Route { user_generation: Some(2), ..route };
+    assert_eq!(asked(terms(), "search", with(Some(again))), [admitted(call("call_1", "search"), expected)]);
 }
 
 #[test]
@@ -267,6 +290,9 @@ fn what_ends_a_session_is_told_apart_from_what_refuses_one_call() {
         Refusal::NotInScope,
         Refusal::NotReadOnly,
         Refusal::NotInCatalog,
+        Refusal::UserConnectionMissing,
+        Refusal::UserConnectionExpired,
+        Refusal::UserConnectionDisconnected,
         Refusal::ArgumentsRefused,
     ];
     assert!(ends.into_iter().all(Refusal::ends_session));

@@ -126,7 +126,12 @@ impl World {
     pub fn grounds(&self, tool: &str) -> CallGrounds {
         let connection = self.server.tool(tool).map(|exposed| exposed.connection.clone());
         let connection = connection.and_then(|name| self.connections_by_name().remove(&name));
-        CallGrounds { subject: self.subject.clone(), server: self.server.clone(), connection }
+        CallGrounds {
+            subject: self.subject.clone(),
+            server: self.server.clone(),
+            connection,
+            user_connection: None,
+        }
     }
 
     fn events(&self, of: Stream) -> impl DoubleEndedIterator<Item = (Position, &Event)> {
@@ -232,6 +237,7 @@ impl World {
             definition: found.digest.clone(),
             catalog: current?.digest.clone(),
             generation: generations,
+            user_generation: None,
         })
     }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use proctor_domain::session::{
     Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand as Command, SessionError,
-    SessionEvent, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN, Terms,
+    SessionEvent, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN, Terms, UserGrounds,
 };
 use proctor_domain::subject::{Subject, SubjectEvent};
+use proctor_domain::user_connection::{Status, UserConnectionEvent};
 use proctor_domain::virtual_server::{Definition, VirtualServer, VirtualServerEvent};
 use proctor_domain::{Decider, Micros, Position};
 
 use crate::scene::{
-    NOW, by, call, call_grounds, client, defined, given, name, opened, opening, opening_grounds, reason,
-    server, session, state, subject, terms,
+    NOW, account, activated, by, call, call_grounds, client, defined, disconnected, expired, given, name,
+    of_each_user, opened, opening, opening_grounds, reason, server, session, state, subject, terms,
 };
 
 fn open(opening: Opening, grounds: OpeningGrounds) -> Command {
@@ -118,6 +119,27 @@ fn a_session_is_not_opened_for_a_blocked_user_and_opened_after_unblocking() {
     refused(opening(), grounds, SessionError::SubjectBlocked);
     let grounds = OpeningGrounds { subject: subject([blocked, unblocked]), ..opening_grounds() };
     given::<Session>(vec![]).when(open(opening(), grounds)).then_expect_events(vec![opened(terms())]);
+}
+
+#[test]
+fn a_session_is_opened_once_the_user_has_every_account_that_its_tools_need() {
+    let needs = |events: Vec<UserConnectionEvent>| {
+        let gmail =
+            UserGrounds { name: name("gmail"), connection: of_each_user(), user_connection: account(events) };
+        // Exposed by the same virtual server, but by no tool that anybody wants here.
+        let other = UserGrounds { name: name("calendar"), user_connection: account([]), ..gmail.clone() };
+        OpeningGrounds { user_connections: vec![gmail, other], ..opening_grounds() }
+    };
+    for (events, status) in [
+        (vec![], Status::Missing),
+        (vec![activated(1), expired(1)], Status::Expired),
+        (vec![activated(1), disconnected()], Status::Disconnected),
+    ] {
+        refused(opening(), needs(events), SessionError::AccountsMissing(vec![(name("gmail"), status)]));
+    }
+    given::<Session>(vec![])
+        .when(open(opening(), needs(vec![activated(1)])))
+        .then_expect_events(vec![opened(terms())]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn admitted(call: &str, replica: &str, request: &str) -> SessionEvent {
             definition: "d".to_owned(),
             catalog: "c".to_owned(),
             generation: 1,
+            user_generation: None,
         },
         replica: replica.into(),
         request: Some(request.to_owned()),

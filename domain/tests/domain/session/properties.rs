@@ -124,7 +124,11 @@ fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCas
         Step::Open { access, tools, ttl_seconds, calls_max } => {
             let tools = tools.map(|tools| tools.into_iter().map(str::to_owned).collect());
             let opening = Opening { access, tools, ttl_seconds, calls_max, ..opening() };
-            let grounds = OpeningGrounds { subject: world.subject.clone(), server: world.server.clone() };
+            let grounds = OpeningGrounds {
+                subject: world.subject.clone(),
+                server: world.server.clone(),
+                user_connections: Vec::new(),
+            };
             let command = SessionCommand::Open { at: world.now, opening, grounds };
             let decided = Session::default().decide(&command);
             if decided.is_ok() {

@@ -1,0 +1,51 @@
+//! `POST /users/{user}/connections/{connection}/disconnect`: takes an account back, and cancels what
+//! is on its way with it.
+
+use std::future::ready;
+
+use actix_web::{HttpResponse, web};
+use proctor_domain::Name;
+use proctor_domain::user_connection::{UserConnection, UserConnectionCommand};
+use serde_json::json;
+
+use super::super::answer;
+use super::super::body::Body;
+use super::super::caller::Caller;
+use super::super::confirmation::{Wait, confirmed};
+use super::super::problem::{Code, Problem};
+use super::super::reason::Reason;
+use crate::actors::Prepared;
+use crate::journal::SideWrite;
+use crate::proctor::Proctor;
+
+pub(in crate::api) async fn disconnect(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    wait: web::Query<Wait>,
+    Body(body): Body<Reason>,
+) -> Result<HttpResponse, Problem> {
+    let (user, name) = path.into_inner();
+    let reason = body.checked()?;
+    let unknown = || {
+        let detail = "this user has never connected an account to this connection: check both";
+        Problem::new(Code::UserConnectionNotFound, detail)
+    };
+    // Also of a connection that is out of use by now.
+    let name = Name::new(&name).map_err(|_| unknown())?;
+    let subject = proctor.keyring.subject_of(&user).await?.ok_or_else(unknown)?;
+    let id = UserConnection::id(&subject, &name);
+    let events = caller
+        .act::<UserConnection, _>(&proctor, &id, || {
+            let command = UserConnectionCommand::Disconnect { by: caller.by(), reason: reason.clone() };
+            let forgotten =
+                SideWrite::ForgottenCredential { subject: subject.to_string(), connection: name.to_string() };
+            ready(Ok(Prepared { side_writes: vec![forgotten], ..Prepared::alone(command) }))
+        })
+        .await?;
+    let position = proctor.directory.position_of(&events);
+    let mut shown =
+        json!({ "user": user, "connection": name, "state": "disconnected", "position": position });
+    confirmed(&proctor, &wait, position, &mut shown).await?;
+    Ok(answer::ok(position, &shown))
+}

@@ -1,0 +1,37 @@
+//! `GET /virtual-servers/{name}/users/{user}/readiness`: whether a session could be minted, and what
+//! the user has to connect first.
+
+use actix_web::{HttpResponse, web};
+use proctor_domain::user_connection::Status;
+use serde_json::{Value, json};
+
+use super::super::answer;
+use super::super::problem::Problem;
+use super::super::users::accounts;
+use crate::proctor::Proctor;
+
+pub(in crate::api) async fn readiness(
+    proctor: web::Data<Proctor>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (name, user) = path.into_inner();
+    let name = super::named(&name)?;
+    let server = super::fresh(&proctor, &name).await?;
+    let subject = proctor.keyring.subject_of(&user).await?;
+    let (accounts, _) = accounts(&proctor, subject.as_ref(), &server).await?;
+    let connections: Vec<(Value, Status)> = accounts
+        .iter()
+        .filter_map(|account| {
+            let takes = account.connection.credential_kind()?;
+            let status = account.user_connection.status_for(takes);
+            Some((json!({ "connection": account.name, "takes": takes, "state": status }), status))
+        })
+        .collect();
+    let shown = json!({
+        "virtual_server": name,
+        "user": user,
+        "ready": !server.is_retired() && connections.iter().all(|(_, status)| *status == Status::Active),
+        "connections": connections.into_iter().map(|(shown, _)| shown).collect::<Vec<_>>(),
+    });
+    Ok(answer::ok(proctor.journal.head().position(), &shown))
+}

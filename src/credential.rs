@@ -1,0 +1,157 @@
+//! What a user brings to a connection, and how it is sent.
+//!
+//! **Invariants.** A credential is part of no error, no log line and no debug output, and is wiped
+//! when dropped.
+
+use std::fmt;
+
+use actix_web::http::header::HeaderValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proctor_domain::connection::{AuthMethod, CredentialKind};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// Where a secret stands in the format of a header's value.
+pub const PLACE: &str = "{secret}";
+/// Longest value of a header, in bytes.
+const VALUE_BYTES_MAX: usize = 8_192;
+
+/// A user's own way to authenticate at an upstream. Sealed as the JSON that an administrator sends.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Credential {
+    /// An API key.
+    ApiKey {
+        /// The key.
+        key: Zeroizing<String>,
+    },
+    /// An access token.
+    Bearer {
+        /// The token.
+        token: Zeroizing<String>,
+    },
+    /// A name and a password.
+    Basic {
+        /// The name.
+        username: Zeroizing<String>,
+        /// The password.
+        password: Zeroizing<String>,
+    },
+}
+
+/// A header as it is sent.
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Zeroizing<String>,
+}
+
+/// A credential that cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The connection takes another kind.
+    #[error("the connection takes another kind of credential by now: set the credential anew")]
+    OtherKind,
+    /// No header can have it.
+    #[error("the credential cannot stand in a header: use 1 to {VALUE_BYTES_MAX} visible ASCII characters")]
+    Unfit,
+    /// Basic authentication ends the name at the first colon.
+    #[error("the username has a colon in it, where basic authentication ends the name: use one without")]
+    Colon,
+}
+
+impl Credential {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> CredentialKind {
+        match self {
+            Self::ApiKey { .. } => CredentialKind::ApiKey,
+            Self::Bearer { .. } => CredentialKind::Bearer,
+            Self::Basic { .. } => CredentialKind::Basic,
+        }
+    }
+
+    /// The header that carries it to an upstream that is set like this.
+    ///
+    /// # Errors
+    /// When the upstream takes another kind, or no header can have it.
+    pub fn header(&self, auth: &AuthMethod) -> Result<Header, CredentialError> {
+        let (name, value) = match (self, auth) {
+            (Self::ApiKey { key: secret }, AuthMethod::ApiKey { header, format })
+            | (Self::Bearer { token: secret }, AuthMethod::Bearer { header, format }) => {
+                if secret.is_empty() {
+                    return Err(CredentialError::Unfit);
+                }
+                (header.clone(), Zeroizing::new(format.replacen(PLACE, secret, 1)))
+            }
+            (Self::Basic { username, password }, AuthMethod::Basic) => {
+                if username.contains(':') {
+                    return Err(CredentialError::Colon);
+                }
+                let both = Zeroizing::new(format!("{}:{}", **username, **password));
+                let encoded = Zeroizing::new(STANDARD.encode(both.as_bytes()));
+                ("Authorization".to_owned(), Zeroizing::new(format!("Basic {}", *encoded)))
+            }
+            _ => return Err(CredentialError::OtherKind),
+        };
+        if value.len() > VALUE_BYTES_MAX || HeaderValue::from_str(&value).is_err() {
+            return Err(CredentialError::Unfit);
+        }
+        Ok(Header { name, value })
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({})", self.kind().code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Credential {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn api_key(format: &str) -> AuthMethod {
+        AuthMethod::ApiKey { header: "X-Key".to_owned(), format: format.to_owned() }
+    }
+
+    #[test]
+    fn each_kind_has_its_header() {
+        let bearer = AuthMethod::Bearer { header: "Authorization".into(), format: "Bearer {secret}".into() };
+        for (credential, auth, name, value) in [
+            (r#"{"type":"api_key","key":"k"}"#, api_key("Token {secret}"), "X-Key", "Token k"),
+            (r#"{"type":"bearer","token":"t"}"#, bearer, "Authorization", "Bearer t"),
+            // RFC 7617, section 2.
+            (
+                r#"{"type":"basic","username":"Aladdin","password":"open sesame"}"#,
+                AuthMethod::Basic,
+                "Authorization",
+                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            ),
+        ] {
+            let header = read(credential).header(&auth).unwrap();
+            assert_eq!((header.name.as_str(), header.value.as_str()), (name, value));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_without_showing_it() {
+        for (credential, auth) in [
+            (r#"{"type":"api_key","key":""}"#, api_key("{secret}")),
+            (r#"{"type":"api_key","key":"s3cret\r\nX-Other: 1"}"#, api_key("{secret}")),
+            (r#"{"type":"basic","username":"s3cret:x","password":"y"}"#, AuthMethod::Basic),
+            (r#"{"type":"bearer","token":"s3cret"}"#, AuthMethod::Basic),
+            (r#"{"type":"bearer","token":"s3cret"}"#, AuthMethod::None),
+        ] {
+            let credential = read(credential);
+            let error = credential.header(&auth).map(drop).unwrap_err();
+            assert!(!format!("{error} {error:?} {credential:?}").contains("s3cret"));
+        }
+    }
+}
