@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use proctor_domain::{Event, Micros, Recorded, StreamId};
+use proctor_domain::{Event, Micros, Place, Position, Recorded, StreamId};
 
 use super::delivery::Delivered;
-use super::store::StoreError;
+use super::store::{Row, StoreError};
 
 /// An event that wants a place in the journal.
 pub struct Proposal {
@@ -21,6 +21,31 @@ pub struct Proposal {
     pub sealed: Option<bytes::Bytes>,
     /// What else is written in the same transaction.
     pub side_writes: Vec<SideWrite>,
+}
+
+impl Proposal {
+    /// The row that it is written as.
+    pub(super) fn row<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        place: Place,
+        sequence: u64,
+        previous: Position,
+    ) -> Row<'a> {
+        Row {
+            position: place.position,
+            recorded_at: place.recorded_at,
+            stream,
+            sequence,
+            previous,
+            event_id: &self.event_id,
+            event_type: self.event.type_name(),
+            event_version: self.event.version_name(),
+            payload: &self.payload,
+            metadata: &self.metadata,
+            sealed: self.sealed.as_deref(),
+        }
+    }
 }
 
 /// A row outside the journal that is written in the transaction of an event.

@@ -11,7 +11,7 @@ use proctor_domain::{Micros, Place, Position, StreamId};
 use super::transaction::{Appends, CATCH_UP_LOCKED_EVENTS_MAX, Fate, Placed, Planned, fail};
 use super::{Appender, describe};
 use crate::journal::append::AppendError;
-use crate::journal::store::{AppendFailure, Appended, Batch, Row, Store, StoreError, Tip};
+use crate::journal::store::{AppendFailure, Appended, Batch, Store, StoreError, Tip};
 
 /// The streams of a batch.
 #[derive(Default)]
@@ -138,19 +138,8 @@ impl<S: Store> Appender<S> {
         let mut offsets = offsets.iter();
         for (decision, stream) in batch.iter_mut().zip(&streams) {
             for (proposal, offset) in decision.proposals().iter().zip(offsets.by_ref()) {
-                rows.push(Row {
-                    position: Position(offset.position),
-                    recorded_at: Micros(0),
-                    stream,
-                    sequence: offset.sequence,
-                    previous: Position(0),
-                    event_id: &proposal.event_id,
-                    event_type: proposal.event.type_name(),
-                    event_version: proposal.event.version_name(),
-                    payload: &proposal.payload,
-                    metadata: &proposal.metadata,
-                    sealed: proposal.sealed.as_deref(),
-                });
+                let place = Place { position: Position(offset.position), recorded_at: Micros(0) };
+                rows.push(proposal.row(stream, place, offset.sequence, Position(0)));
                 side_writes.extend(&proposal.side_writes);
             }
         }

@@ -13,7 +13,7 @@ use proctor_domain::{Micros, Place, Position, Recorded, StreamId};
 use super::{Appender, CATCH_UP_EVENTS};
 use crate::journal::append::{AppendError, Decision, Proposal, Stale};
 use crate::journal::delivery::Delivered;
-use crate::journal::store::{Row, Store, StoreError, Tip};
+use crate::journal::store::{Store, StoreError, Tip};
 
 /// Events of other processes that are read while everybody waits for the lock. More are read
 /// without it first.
@@ -281,24 +281,13 @@ impl<S: Store> Appender<S> {
         for proposal in decision.proposals().iter() {
             let position = Position(self.position.0 + placed.len() as u64 + 1);
             let sequence = tip.sequence + 1;
-            let row = Row {
-                position,
-                recorded_at: now,
-                stream: &stream,
-                sequence,
-                previous: tip.position,
-                event_id: &proposal.event_id,
-                event_type: proposal.event.type_name(),
-                event_version: proposal.event.version_name(),
-                payload: &proposal.payload,
-                metadata: &proposal.metadata,
-                sealed: proposal.sealed.as_deref(),
-            };
+            let place = Place { position, recorded_at: now };
+            let row = proposal.row(&stream, place, sequence, tip.position);
             self.store.insert(&row).await.map_err(Trouble::Store)?;
             for write in &proposal.side_writes {
                 self.store.side_write(write).await?;
             }
-            placed.push(Placed { place: Place { position, recorded_at: now }, sequence });
+            placed.push(Placed { place, sequence });
             tip = Tip { sequence, position };
         }
         self.note_tip(&stream, tip);

@@ -1,6 +1,7 @@
 //! What waits to be sent within a transaction: many rows in one statement.
 
-use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow};
+use sqlx::query::Query;
 
 use super::failed;
 use super::write::LOCK;
@@ -25,6 +26,8 @@ INSERT INTO session_keys (session, wrapped) SELECT * FROM unnest($13::text[], $1
 const APPEND: &str =
     "SELECT * FROM proctor_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
                                      $16, $17, $18, $19, $20, $21)";
+
+type Asked<'q> = Query<'q, sqlx::Postgres, PgArguments>;
 
 /// One list for each column.
 #[derive(Default)]
@@ -83,7 +86,7 @@ impl Outbox {
         let types: Vec<_> = batch.expected.iter().map(|(stream, _)| stream.kind).collect();
         let ids: Vec<_> = batch.expected.iter().map(|(stream, _)| &*stream.id).collect();
         let ends: Vec<_> = batch.expected.iter().map(|(_, sequence)| sequence.cast_signed()).collect();
-        sqlx::query(APPEND)
+        let query = sqlx::query(APPEND)
             .bind(LOCK)
             .bind(replica)
             .bind(fence)
@@ -92,27 +95,18 @@ impl Outbox {
             .bind(batch.valid_until.map(|until| until.0))
             .bind(types)
             .bind(ids)
-            .bind(ends)
-            .bind(&self.event_ids)
-            .bind(&self.kinds)
-            .bind(&self.ids)
-            .bind(&self.sequences)
-            .bind(&self.types)
-            .bind(&self.versions)
-            .bind(&self.payloads)
-            .bind(&self.metadata)
-            .bind(&self.sealed_at)
-            .bind(&self.sealed)
-            .bind(&self.sessions)
-            .bind(&self.session_keys)
-            .fetch_all(connection)
-            .await
+            .bind(ends);
+        self.bind_rows(query).fetch_all(connection).await
     }
 
     pub(super) async fn send(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(SQL)
-            .bind(&self.positions)
-            .bind(&self.recorded_at)
+        let query = sqlx::query(SQL).bind(&self.positions).bind(&self.recorded_at);
+        self.bind_rows(query).execute(connection).await.map(drop)
+    }
+
+    /// What both statements have in common, in the order that both have it in.
+    fn bind_rows<'q>(&'q self, query: Asked<'q>) -> Asked<'q> {
+        query
             .bind(&self.event_ids)
             .bind(&self.kinds)
             .bind(&self.ids)
@@ -125,9 +119,6 @@ impl Outbox {
             .bind(&self.sealed)
             .bind(&self.sessions)
             .bind(&self.session_keys)
-            .execute(connection)
-            .await
-            .map(drop)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use proctor_domain::{Micros, Position};
+use proctor_domain::{Micros, Place, Position};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
 use crate::journal::postgres::{self, PostgresConfig, PostgresStore};
-use crate::journal::{AppendFailure, Appended, Batch, Row, Store as _};
+use crate::journal::{AppendFailure, Appended, Batch, Store as _};
 
 /// A store that appends under this name, through whatever stands at the URL.
 async fn store(url: &str, replica: &str) -> PostgresStore {
@@ -41,18 +41,9 @@ async fn append(
         .iter()
         .zip(&proposals)
         .zip(1..)
-        .map(|(((stream, version), proposal), position)| Row {
-            position: Position(position),
-            recorded_at: Micros(0),
-            stream,
-            sequence: version + 1,
-            previous: Position(0),
-            event_id: &proposal.event_id,
-            event_type: proposal.event.type_name(),
-            event_version: proposal.event.version_name(),
-            payload: &proposal.payload,
-            metadata: &proposal.metadata,
-            sealed: None,
+        .map(|(((stream, version), proposal), position)| {
+            let place = Place { position: Position(position), recorded_at: Micros(0) };
+            proposal.row(stream, place, version + 1, Position(0))
         })
         .collect();
     let Terms { known, foreign_max, valid_until } = terms;
