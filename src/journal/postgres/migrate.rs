@@ -13,6 +13,7 @@ use crate::journal::store::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_journal.sql"),
     include_str!("../../../migrations/postgres/0002_append.sql"),
+    include_str!("../../../migrations/postgres/0003_moves.sql"),
 ];
 
 /// Held while the schema is brought up to date: "proctorM".
