@@ -6,6 +6,7 @@
 mod admin_key;
 mod allowed;
 mod database;
+mod ends;
 mod public_url;
 mod reader;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use admin_key::{ADMIN_KEY_CHARS_MAX, ADMIN_KEY_CHARS_MIN, AdminKey};
 pub use allowed::Allowed;
 pub use database::{DatabaseUrl, StoreConfig};
+pub use ends::Ends;
 pub use public_url::PublicUrl;
 
 use crate::vault::MasterKey;

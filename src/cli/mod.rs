@@ -39,7 +39,7 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Move an installation to another store, or bring a store's schema up to date.
+    /// Move an installation to another store, or prepare one.
     #[command(subcommand)]
     Store(store::StoreVerb),
 }

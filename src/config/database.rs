@@ -74,11 +74,11 @@ impl StoreConfig {
 
 fn of_url(url: &str) -> Result<StoreConfig, String> {
     let Some((scheme, rest)) = url.split_once(':') else {
-        return Err("it is not a URL: leave it out, or set sqlite:PATH or postgres://…".to_owned());
+        return Err("it is not a URL: set sqlite:PATH or postgres://…".to_owned());
     };
     match scheme {
         "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
-            "" => Err("it names no file: leave it out, or set sqlite:PATH".to_owned()),
+            "" => Err("it names no file: set sqlite:PATH".to_owned()),
             ":memory:" => {
                 Err("a journal in memory would lose what was acknowledged: set sqlite:PATH".to_owned())
             }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use proctor_domain::{Micros, Position, Recorded, ReplicaId, StreamId};
 
 use super::append::SideWrite;
+use super::moved::MovedAway;
 
 /// The database failed, or holds what this program cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,12 @@ pub enum StoreError {
         /// What was attempted.
         doing: &'static str,
     },
+    /// The installation has gone to another store.
+    #[error(
+        "this journal was {0}, and goes on there: set DATABASE_URL to that store. To go on here all the same, \
+         without whatever is written there, run `proctor store reopen` on this one and start again"
+    )]
+    Moved(MovedAway),
     /// An event that this program cannot read.
     #[error("failed to read the event at position {position}")]
     Unreadable {
@@ -281,4 +288,7 @@ pub trait Reader: Send + Sync {
 
     /// Every lease.
     async fn leases(&self) -> Result<Vec<Lease>, StoreError>;
+
+    /// Where the installation has gone, if it is not here any more.
+    async fn moved(&self) -> Result<Option<MovedAway>, StoreError>;
 }

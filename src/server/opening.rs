@@ -8,7 +8,7 @@ use super::{StartError, VIEWS_FILE};
 use crate::actors;
 use crate::config::{Config, StoreConfig};
 use crate::journal::postgres::{self, PostgresConfig};
-use crate::journal::{Journal, JournalConfig, Reader, Store, sqlite};
+use crate::journal::{Journal, JournalConfig, Reader, Store, StoreError, sqlite};
 use crate::vault::Vault;
 use crate::views::ViewsPlace;
 
@@ -44,6 +44,10 @@ async fn stand_on<S: Store>(
     reader: Arc<dyn Reader>,
     views: ViewsPlace,
 ) -> Result<Ground, StartError> {
+    // Before anything is written: whoever starts on the old store by mistake is told where to go.
+    if let Some(moved) = reader.moved().await? {
+        return Err(StoreError::Moved(moved).into());
+    }
     let vault = Arc::new(open_vault(config, &mut store, &*reader).await?);
     let settings = JournalConfig {
         replica: replica.clone(),

@@ -20,6 +20,7 @@ mod rest;
 mod revocation;
 mod sessions;
 mod store_copy;
+mod store_moved;
 mod two_processes;
 mod user_connections;
 mod virtual_servers;

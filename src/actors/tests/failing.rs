@@ -12,7 +12,7 @@ use proctor_domain::{Micros, Position, Recorded, StreamId};
 use super::world::*;
 use crate::actors::AskError;
 use crate::journal::tests::{Fault, Site, on_both_stores};
-use crate::journal::{AppendError, Lease, Reader, StoreError, SubjectRow};
+use crate::journal::{AppendError, Lease, MovedAway, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
 
 /// A reader whose streams cannot be read as long as a test says so.
@@ -80,6 +80,10 @@ impl Reader for Blind {
 
     async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
         self.reader.leases().await
+    }
+
+    async fn moved(&self) -> Result<Option<MovedAway>, StoreError> {
+        self.reader.moved().await
     }
 }
 

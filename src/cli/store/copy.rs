@@ -5,58 +5,48 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::progress::Shown;
-use super::{Copy, refuse_stray};
+use super::{Copy, postgres_config, refuse_stray};
 use crate::cli::Failure;
-use crate::config::StoreConfig;
-use crate::journal::copying::{self, Copied, CopyError, End};
-use crate::journal::postgres::{self, PostgresConfig};
-use crate::journal::{StoreError, sqlite};
+use crate::config::{Ends, StoreConfig};
+use crate::journal::copying::{self, Copied, CopyError, Done, End, Outcome, Then};
+use crate::journal::postgres;
+use crate::journal::{MovedAway, StoreError, sqlite};
 
 pub(super) fn run(wanted: &Copy) -> Result<(), Failure> {
     refuse_stray(&wanted.stray, "name the stores with --from and --to")?;
-    let from = store("--from", wanted.from.as_deref())?;
-    let to = store("--to", wanted.to.as_deref())?;
+    let ends = Ends::read(|name| std::env::var_os(name), wanted.from.as_deref(), wanted.to.as_deref())?;
+    let then = if wanted.leave_open { Then::LeaveOpen } else { Then::MarkMoved };
     let began = Instant::now();
-    let copied = actix_web::rt::System::new().block_on(async {
-        let mut source = source(&from).await.map_err(CopyError::Source)?;
-        let mut destination = destination(&to).await.map_err(CopyError::Destination)?;
+    let done = actix_web::rt::System::new().block_on(async {
+        let mut source = source(&ends.from).await.map_err(CopyError::Source)?;
+        let mut destination = destination(&ends.to).await.map_err(CopyError::Destination)?;
         let mut shown = Shown::default();
-        let copied =
-            copying::copy(&mut *source, &mut *destination, &mut |progress| shown.show(progress)).await;
+        let mut show = |progress| shown.show(progress);
+        let done = copying::copy(&mut *source, &mut *destination, then, &mut show).await;
         shown.finish();
-        copied
+        done
     });
-    let copied = copied.map_err(|error| format!("failed to copy the store: {error}"))?;
+    let done = done.map_err(|error| format!("failed to copy the store: {error}"))?;
     let seconds = began.elapsed().as_secs_f64();
     if wanted.json {
-        println!("{}", as_json(&copied, &from, &to, seconds));
+        println!("{}", as_json(&done, &ends, seconds));
     } else {
-        println!("{}", as_text(&copied, seconds));
+        println!("{}", as_text(&done, seconds));
     }
     Ok(())
-}
-
-fn store(flag: &str, url: Option<&str>) -> Result<StoreConfig, Failure> {
-    let url = url.unwrap_or_default();
-    let parsed = if url.is_empty() {
-        Err("it is missing: set sqlite:PATH or postgres://…".to_owned())
-    } else {
-        StoreConfig::of_url(url)
-    };
-    parsed.map_err(|wrong| format!("failed to read the command line: {flag}: {wrong}").into())
 }
 
 async fn source(store: &StoreConfig) -> Result<Box<dyn End>, StoreError> {
     match store {
         StoreConfig::Sqlite { path } => sqlite::source(path),
-        StoreConfig::Postgres { url, .. } => postgres::source(&PostgresConfig::new(url.expose())).await,
+        StoreConfig::Postgres { url, hosts } => postgres::source(&postgres_config(url, hosts)).await,
     }
 }
 
 async fn destination(store: &StoreConfig) -> Result<Box<dyn End>, StoreError> {
     match store {
         StoreConfig::Sqlite { path } => sqlite::destination(path),
-        StoreConfig::Postgres { url, .. } => postgres::destination(&PostgresConfig::new(url.expose())).await,
+        StoreConfig::Postgres { url, hosts } => postgres::destination(&postgres_config(url, hosts)).await,
     }
 }
 
@@ -67,27 +57,61 @@ fn kind(store: &StoreConfig) -> &'static str {
     }
 }
 
-fn as_json(copied: &Copied, from: &StoreConfig, to: &StoreConfig, seconds: f64) -> Value {
-    let tables: serde_json::Map<_, _> = copied
-        .tables
-        .iter()
-        .map(|table| {
-            let what = json!({ "rows": table.rows, "sha256": hex::encode(table.sha256) });
-            (table.name.to_owned(), what)
-        })
-        .collect();
-    json!({
-        "from": kind(from),
-        "to": kind(to),
-        "head": copied.head.0,
-        "head_leaf": hex::encode(copied.head_leaf),
-        "sealed": copied.sealed,
-        "tables": tables,
+fn as_json(done: &Done, ends: &Ends, seconds: f64) -> Value {
+    let outcome = match done.outcome {
+        Outcome::Copied(_) => "copied",
+        Outcome::WasThere(_) => "was_there",
+        Outcome::HasGoneOn { .. } => "has_gone_on",
+    };
+    let mut said = json!({
+        "outcome": outcome,
+        "from": kind(&ends.from),
+        "to": kind(&ends.to),
+        "source_moved_to": done.moved.as_ref().map(|moved| &moved.to),
         "seconds": seconds,
-    })
+    });
+    match &done.outcome {
+        Outcome::Copied(copied) | Outcome::WasThere(copied) => {
+            let tables: serde_json::Map<_, _> = copied
+                .tables
+                .iter()
+                .map(|table| {
+                    let what = json!({ "rows": table.rows, "sha256": hex::encode(table.sha256) });
+                    (table.name.to_owned(), what)
+                })
+                .collect();
+            said["head"] = copied.head.0.into();
+            said["head_leaf"] = hex::encode(copied.head_leaf).into();
+            said["sealed"] = copied.sealed.into();
+            said["tables"] = tables.into();
+        }
+        Outcome::HasGoneOn { head, there } => {
+            said["head"] = head.0.into();
+            said["head_there"] = there.0.into();
+        }
+    }
+    said
 }
 
-fn as_text(copied: &Copied, seconds: f64) -> String {
+fn as_text(done: &Done, seconds: f64) -> String {
+    let what = match &done.outcome {
+        Outcome::Copied(copied) => {
+            format!("Copied, compared and committed in {seconds:.1} s:\n{}", compared(copied))
+        }
+        Outcome::WasThere(copied) => format!(
+            "Nothing was copied: the destination holds all of the source already, as it was compared just \
+             now:\n{}",
+            compared(copied)
+        ),
+        Outcome::HasGoneOn { head, there } => format!(
+            "Nothing was copied: the destination holds all {head} events of the source already, with the \
+             same leaf hashes, and has gone on since, to position {there}."
+        ),
+    };
+    format!("{what}\n\n{}", next(done.moved.as_ref()))
+}
+
+fn compared(copied: &Copied) -> String {
     let others: Vec<String> = copied
         .tables
         .iter()
@@ -97,8 +121,7 @@ fn as_text(copied: &Copied, seconds: f64) -> String {
         })
         .collect();
     format!(
-        "Copied, compared and committed in {seconds:.1} s:\n\
-         \x20 {head} events: the leaf hash of each is the same on both sides, the last is {leaf}\n\
+        "  {head} events: the leaf hash of each is the same on both sides, the last is {leaf}\n\
          \x20 {sealed} sealed payloads: each has the SHA-256 that its event's metadata names\n\
          {others}\n\
          Every other table has the same rows on both sides, byte for byte.",
@@ -107,4 +130,17 @@ fn as_text(copied: &Copied, seconds: f64) -> String {
         sealed = copied.sealed,
         others = others.join("\n"),
     )
+}
+
+fn next(moved: Option<&MovedAway>) -> String {
+    match moved {
+        Some(moved) => format!(
+            "The source is marked as {moved}: no Proctor starts on it any more.\n\
+             Next: start Proctor with DATABASE_URL set to the destination, with the same \
+             PROCTOR_MASTER_KEY and PROCTOR_PUBLIC_URL."
+        ),
+        None => "The source was left open: a Proctor that is started on it writes a history of its own, \
+                 which the destination lacks."
+            .to_owned(),
+    }
 }

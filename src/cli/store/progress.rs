@@ -52,6 +52,8 @@ fn line(progress: Progress, took: Duration) -> String {
     let stage = match progress.stage {
         Stage::Copying => "copying",
         Stage::Comparing => "comparing",
+        // Of how far that is nobody hears.
+        Stage::Committing => return "committing".to_owned(),
     };
     let took_ms = took.as_millis().max(1);
     let pace = u128::from(progress.events) * 1_000 / took_ms;
@@ -68,5 +70,7 @@ mod tests {
         assert_eq!(line(progress, Duration::from_secs(2)), "copying: 25 %, 40 events, 20 events/s");
         let nothing = Progress { stage: Stage::Comparing, rows: 0, rows_total: 0, events: 0 };
         assert_eq!(line(nothing, Duration::ZERO), "comparing: 100 %, 0 events, 0 events/s");
+        let last = Progress { stage: Stage::Committing, ..progress };
+        assert_eq!(line(last, Duration::from_secs(2)), "committing");
     }
 }

@@ -164,10 +164,14 @@ impl<S: Store> Appender<S> {
                 // Whoever asked may have given up.
                 let _ = answer.send(confirmed.clone().map(|()| self.position));
             }
-            if self.lease_is_due()
-                && let Err(error) = self.renew_lease().await
-            {
-                tracing::error!(%error, "failed to renew this replica's lease; it sends nothing once it ends");
+            if self.lease_is_due() {
+                match self.renew_lease().await {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Moved(_)) => drop(self.halt(error.to_string())),
+                    Err(error) => {
+                        tracing::error!(%error, "failed to renew this replica's lease; it sends nothing once it ends");
+                    }
+                }
             }
             if self.head.now_ms() >= self.remember_due_ms {
                 self.remember_head().await;
@@ -364,6 +368,10 @@ impl<S: Store> Appender<S> {
     /// A store that failed is opened anew by the next append, and not while somebody waits to be
     /// told of the failure.
     fn unavailable(&mut self, error: StoreError) -> AppendError {
+        if let StoreError::Moved(_) = &error {
+            // This one slept through it, and there is nothing here to wait for.
+            return self.halt(error.to_string());
+        }
         tracing::error!(%error, "the journal cannot be used now");
         self.tips.clear();
         self.store.abandon();

@@ -55,7 +55,9 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Exists { .. } => Self::Exists,
-            error @ (StoreError::Database { .. } | StoreError::Unreadable { .. }) => Self::Store(error),
+            error @ (StoreError::Database { .. } | StoreError::Moved(_) | StoreError::Unreadable { .. }) => {
+                Self::Store(error)
+            }
         }
     }
 }
@@ -104,6 +106,11 @@ impl<S: Store> Appender<S> {
                 // The row may be that of another in the same transaction, which nobody can see yet:
                 // whoever is told that it exists must find it. So it is tried again after the others.
                 Trouble::Exists => waiting.insert(0, vec![culprit]),
+                // Whoever asks, and whatever for: nothing more is written here.
+                Trouble::Store(error @ StoreError::Moved(_)) => {
+                    let error = self.unavailable(error);
+                    fail(vec![culprit], &error);
+                }
                 // It may be this one's fault: it is tried again alone, after the others.
                 Trouble::Store(error) => {
                     failures += 1;

@@ -2,33 +2,56 @@
 //!
 //! The destination takes all of it in one transaction, in which it is read again and compared with
 //! the source before it is committed. So a copy that was interrupted, or that differs, leaves nothing
-//! behind that a server would start on. Meanwhile the source's append lock is held: nobody can add
-//! what the copy would lack.
+//! behind that a server would start on. Meanwhile the source's append lock is held, and no lease can
+//! be renewed there: nobody can add what the copy would lack.
 //!
-//! **Invariants.** Nothing is committed that was not compared. Nothing is written to the source, nor
-//! to a destination in which anything stands.
+//! The source is then marked as moved, in the transaction that holds its lock: from the moment at
+//! which it would be free again, it refuses whoever has slept through all this.
+//!
+//! **Invariants.** Nothing is committed that was not compared. Nothing is written to a destination in
+//! which anything stands, and to the source nothing but the mark, once the destination has committed.
+//! Only a store that holds no mark is copied.
 
+mod error;
+mod reopen;
 mod table;
 #[cfg(test)]
 mod tests;
+mod there;
 mod verify;
-
-use std::fmt;
 
 use async_trait::async_trait;
 use proctor_domain::{Micros, Position};
 
+use super::moved::MovedAway;
 use super::store::StoreError;
+pub use error::{CopyError, Difference};
+pub use reopen::reopen;
 pub use table::{Cell, Cells, EVENTS, Kind, PAYLOADS, Table, tables};
 
 /// One of the two stores, through a connection of its own. What it does stands in one transaction.
 #[async_trait(?Send)]
 pub trait End {
-    /// Takes the append lock and begins.
+    /// What a person calls it: without user and password.
+    fn place(&self) -> String;
+
+    /// The same text for every end of the same store, and of no other.
+    async fn identity(&mut self) -> Result<String, StoreError>;
+
+    /// Takes the append lock and begins. Until the end no lease is renewed either.
     async fn begin(&mut self) -> Result<(), StoreError>;
 
     /// The database's time.
     async fn now(&mut self) -> Result<Micros, StoreError>;
+
+    /// The journal's last position.
+    async fn head(&mut self) -> Result<Position, StoreError>;
+
+    /// Where the installation has gone, if it is not here any more.
+    async fn moved(&mut self) -> Result<Option<MovedAway>, StoreError>;
+
+    /// Says that it has gone, or, without a place, that this store is open again.
+    async fn mark(&mut self, at: Micros, to: Option<&str>) -> Result<(), StoreError>;
 
     /// How many rows a table has.
     async fn count(&mut self, table: &'static Table) -> Result<u64, StoreError>;
@@ -48,56 +71,9 @@ pub trait End {
 
     /// Forgets what was added and gives the lock back, as far as there is anything to forget.
     async fn rollback(&mut self);
-}
 
-/// Why nothing was copied.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    /// The store that is copied from failed.
-    #[error("the source: {0}")]
-    Source(#[source] StoreError),
-    /// The store that is copied to failed.
-    #[error("the destination: {0}")]
-    Destination(#[source] StoreError),
-    /// What it answered to the commit was lost.
-    #[error(
-        "the destination did not say whether it has committed: {0}; run the same command again: it \
-         refuses a destination that holds something, and that is then the complete and compared copy"
-    )]
-    Unknown(#[source] StoreError),
-    /// The destination holds something.
-    #[error("the destination is not empty ({found}): name a new file or an empty database")]
-    NotEmpty {
-        /// The tables with rows.
-        found: String,
-    },
-    /// The source holds nothing.
-    #[error("the source holds no events: is it the right one?")]
-    NothingThere,
-    /// Somebody works on the source.
-    #[error(
-        "the source is in use by {replica}: stop every Proctor that runs on it and try again; one that \
-         was killed counts as alive for {seconds} s more"
-    )]
-    InUse {
-        /// A replica that is alive.
-        replica: String,
-        /// How long its lease holds.
-        seconds: i64,
-    },
-    /// The copy is not what was copied.
-    #[error("the copy was given up, and the destination left empty: {0}")]
-    Differs(Difference),
-}
-
-/// What the comparison found.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Difference(pub String);
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+    /// The same, and lets go of the store.
+    async fn close(&mut self);
 }
 
 /// What a copy does at the moment.
@@ -107,6 +83,8 @@ pub enum Stage {
     Copying,
     /// Both stores are read and compared.
     Comparing,
+    /// The destination makes it durable.
+    Committing,
 }
 
 /// How far it is.
@@ -122,7 +100,32 @@ pub struct Progress {
     pub events: u64,
 }
 
-/// What was copied and found to be the same.
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// What the destination holds.
+    pub outcome: Outcome,
+    /// What the source says from now on; nothing when it was left open.
+    pub moved: Option<MovedAway>,
+}
+
+/// What the destination holds in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of the source: it was copied, compared and committed.
+    Copied(Copied),
+    /// All of the source, from before: it was compared.
+    WasThere(Copied),
+    /// All events of the source, from before, and some that were written there since.
+    HasGoneOn {
+        /// Where the source ends.
+        head: Position,
+        /// Where the destination ends.
+        there: Position,
+    },
+}
+
+/// What was found to be the same in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// The last position.
@@ -146,36 +149,84 @@ pub struct CopiedTable {
     pub sha256: [u8; 32],
 }
 
-/// Copies everything, compares it, and commits.
+/// What is to be said of the source in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// That the installation has gone: nobody starts on it.
+    MarkMoved,
+    /// Nothing: it is what a rehearsal was made from.
+    LeaveOpen,
+}
+
+/// Copies everything, compares it, commits, and marks the source as moved. Where the destination
+/// holds all of it already, that is found out instead, and the source marked as well: what was
+/// interrupted is brought to its end by doing it again.
 ///
 /// # Errors
-/// When nothing was copied; the destination is as empty as it was.
+/// When nothing was copied, and the destination is as it was; or as [`CopyError::Unknown`] and
+/// [`CopyError::NotMarked`] say.
 pub async fn copy(
     source: &mut dyn End,
     destination: &mut dyn End,
+    then: Then,
     watch: &mut dyn FnMut(Progress),
-) -> Result<Copied, CopyError> {
-    let copied = copy_locked(source, destination, watch).await;
-    destination.rollback().await;
-    source.rollback().await;
-    copied
+) -> Result<Done, CopyError> {
+    let done = copy_locked(source, destination, then, watch).await;
+    destination.close().await;
+    source.close().await;
+    done
 }
 
 async fn copy_locked(
     source: &mut dyn End,
     destination: &mut dyn End,
+    then: Then,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Done, CopyError> {
+    let identity = source.identity().await.map_err(CopyError::Source)?;
+    if destination.identity().await.map_err(CopyError::Destination)? == identity {
+        return Err(CopyError::SameStore);
+    }
+    destination.begin().await.map_err(CopyError::Destination)?;
+    if let Some(moved) = destination.moved().await.map_err(CopyError::Destination)? {
+        return Err(CopyError::DestinationMoved(moved));
+    }
+    let there = destination.head().await.map_err(CopyError::Destination)?;
+    if there > Position(0) {
+        // Whoever serves there is not to wait while it is compared, and events do not change.
+        destination.rollback().await;
+        begin_at(source).await?;
+        let outcome = there::examine(source, destination, there, watch).await?;
+        let moved = mark(source, &destination.place(), then).await.map_err(CopyError::Source)?;
+        source.commit().await.map_err(CopyError::Source)?;
+        return Ok(Done { outcome, moved });
+    }
+    refuse_what_is_there(destination).await?;
+    begin_at(source).await?;
+    if let Some(moved) = source.moved().await.map_err(CopyError::Source)? {
+        return Err(CopyError::SourceMoved(moved));
+    }
+    let copied = copy_rows(source, destination, watch).await?;
+    // Before the destination commits: whoever may not write the mark is told while there is nothing to
+    // be put right, and a source whose lock was lost meanwhile does not answer. It holds, and can be
+    // seen, only once the source commits.
+    let moved = mark(source, &destination.place(), then).await.map_err(CopyError::Source)?;
+    destination.commit().await.map_err(CopyError::Unknown)?;
+    source.commit().await.map_err(CopyError::NotMarked)?;
+    Ok(Done { outcome: Outcome::Copied(copied), moved })
+}
+
+async fn begin_at(source: &mut dyn End) -> Result<(), CopyError> {
+    source.begin().await.map_err(CopyError::Source)?;
+    refuse_use(source).await
+}
+
+async fn copy_rows(
+    source: &mut dyn End,
+    destination: &mut dyn End,
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Copied, CopyError> {
-    // The destination first: should both be the same, that it is not empty is what has to be said.
-    destination.begin().await.map_err(CopyError::Destination)?;
-    refuse_what_is_there(destination).await?;
-    source.begin().await.map_err(CopyError::Source)?;
-    refuse_use(source).await?;
-
-    let mut rows_total = 0;
-    for table in tables() {
-        rows_total += source.count(table).await.map_err(CopyError::Source)?;
-    }
+    let rows_total = rows_of(source).await.map_err(CopyError::Source)?;
     let mut progress = Progress { stage: Stage::Copying, rows: 0, rows_total, events: 0 };
     for table in tables() {
         let mut after: Option<Cells> = None;
@@ -190,8 +241,27 @@ async fn copy_locked(
     }
     destination.settle().await.map_err(CopyError::Destination)?;
     let copied = verify::verify(source, destination, rows_total, watch).await?;
-    destination.commit().await.map_err(CopyError::Unknown)?;
+    watch(Progress { stage: Stage::Committing, ..progress });
     Ok(copied)
+}
+
+async fn rows_of(end: &mut dyn End) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    for table in tables() {
+        rows += end.count(table).await?;
+    }
+    Ok(rows)
+}
+
+/// What the source says of its move; one that it tells of already stays as it is.
+async fn mark(source: &mut dyn End, place: &str, then: Then) -> Result<Option<MovedAway>, StoreError> {
+    let moved = source.moved().await?;
+    if moved.is_some() || then == Then::LeaveOpen {
+        return Ok(moved);
+    }
+    let at = source.now().await?;
+    source.mark(at, Some(place)).await?;
+    Ok(Some(MovedAway { to: place.to_owned(), at }))
 }
 
 impl Progress {

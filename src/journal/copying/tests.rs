@@ -1,10 +1,15 @@
 //! What a copy promises, between all stores.
 
+mod altering;
+mod moving;
+mod repeating;
+
 use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::journal::tests::{Site, note};
 use crate::journal::{postgres, sqlite};
+use altering::Altering;
 
 async fn source(site: &Site) -> Box<dyn End> {
     match site.is_file() {
@@ -20,8 +25,16 @@ async fn destination(site: &Site) -> Box<dyn End> {
     }
 }
 
+/// A copy, where it is not asked what becomes of the source.
 async fn copy_between(from: &Site, to: &Site) -> Result<Copied, CopyError> {
-    copy(&mut *source(from).await, &mut *destination(to).await, &mut |_| ()).await
+    through(&mut *source(from).await, &mut *destination(to).await).await
+}
+
+async fn through(source: &mut dyn End, destination: &mut dyn End) -> Result<Copied, CopyError> {
+    match copy(source, destination, Then::LeaveOpen, &mut |_| ()).await?.outcome {
+        Outcome::Copied(copied) => Ok(copied),
+        other => panic!("nothing was copied: {other:?}"),
+    }
 }
 
 /// A row with something in every column.
@@ -61,69 +74,7 @@ async fn furnished(site: Site) -> Site {
 }
 
 async fn rows(site: &Site) -> u64 {
-    let mut end = destination(site).await;
-    let mut rows = 0;
-    for table in tables() {
-        rows += end.count(table).await.unwrap();
-    }
-    rows
-}
-
-/// An end that writes one cell otherwise than it was told, or leaves a row out.
-struct Altering {
-    end: Box<dyn End>,
-    table: &'static str,
-    column: Option<usize>,
-}
-
-#[async_trait(?Send)]
-impl End for Altering {
-    async fn begin(&mut self) -> Result<(), StoreError> {
-        self.end.begin().await
-    }
-
-    async fn now(&mut self) -> Result<Micros, StoreError> {
-        self.end.now().await
-    }
-
-    async fn count(&mut self, table: &'static Table) -> Result<u64, StoreError> {
-        self.end.count(table).await
-    }
-
-    async fn rows(
-        &mut self,
-        table: &'static Table,
-        after: Option<&[Cell]>,
-    ) -> Result<Vec<Cells>, StoreError> {
-        self.end.rows(table, after).await
-    }
-
-    async fn insert(&mut self, table: &'static Table, rows: &[Cells]) -> Result<(), StoreError> {
-        let mut rows = rows.to_vec();
-        if table.name == self.table {
-            match self.column.map(|column| &mut rows.last_mut().unwrap()[column]) {
-                None => drop(rows.pop()),
-                Some(Cell::Integer(number)) => *number += 1,
-                // Still JSON, where it was.
-                Some(Cell::Text(text)) if text.starts_with('{') => text.insert(1, ' '),
-                Some(Cell::Text(text)) => text.push('x'),
-                Some(Cell::Bytes(bytes)) => *bytes.last_mut().unwrap() ^= 1,
-            }
-        }
-        self.end.insert(table, &rows).await
-    }
-
-    async fn settle(&mut self) -> Result<(), StoreError> {
-        self.end.settle().await
-    }
-
-    async fn commit(&mut self) -> Result<(), StoreError> {
-        self.end.commit().await
-    }
-
-    async fn rollback(&mut self) {
-        self.end.rollback().await;
-    }
+    rows_of(&mut *destination(site).await).await.unwrap()
 }
 
 #[tokio::test]
@@ -157,8 +108,8 @@ async fn a_byte_that_changes_on_the_way_is_found_whichever_it_is_and_nothing_is_
         for table in tables() {
             for column in (0..table.columns.len()).map(Some).chain([None]) {
                 let end = destination(&to).await;
-                let mut altering = Altering { end, table: table.name, column };
-                let copied = copy(&mut *source(&from).await, &mut altering, &mut |_| ()).await;
+                let mut altering = Altering::cell(end, table.name, column);
+                let copied = through(&mut *source(&from).await, &mut altering).await;
                 let error = copied.map(drop).unwrap_err();
                 let what = format!("{}/{column:?}: {error}", table.name);
                 // A sequence that is none, SQLite refuses at once.
@@ -173,8 +124,8 @@ async fn a_byte_that_changes_on_the_way_is_found_whichever_it_is_and_nothing_is_
 #[tokio::test]
 async fn an_event_that_differs_is_named_by_its_position() {
     let (from, to) = (furnished(Site::sqlite()).await, Site::postgres());
-    let mut altering = Altering { end: destination(&to).await, table: "events", column: Some(9) };
-    let error = copy(&mut *source(&from).await, &mut altering, &mut |_| ()).await.map(drop).unwrap_err();
+    let mut altering = Altering::cell(destination(&to).await, "events", Some(9));
+    let error = through(&mut *source(&from).await, &mut altering).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("event at position 6 has another leaf hash"), "{error}");
     assert!(error.to_string().contains("left empty"), "{error}");
 }
@@ -236,7 +187,7 @@ async fn nobody_appends_while_it_is_copied() {
         late.busy_timeout(std::time::Duration::ZERO).unwrap();
         refused += usize::from(late.execute_batch("BEGIN IMMEDIATE").is_err());
     };
-    copy(&mut *one, &mut *other, &mut watch).await.unwrap();
+    copy(&mut *one, &mut *other, Then::LeaveOpen, &mut watch).await.unwrap();
     assert!(refused > 10, "{refused}");
 }
 
@@ -270,8 +221,12 @@ async fn a_member_of_the_writers_may_copy_in_both_directions() {
     to.sql(&format!("CREATE ROLE {role} LOGIN; GRANT proctor_writer TO {role}"));
     let config = postgres::PostgresConfig::new(to.database().url_as(&role));
     let mut there = postgres::destination(&config).await.unwrap();
-    let copied = copy(&mut *source(&from).await, &mut *there, &mut |_| ()).await.unwrap();
+    let copied = through(&mut *source(&from).await, &mut *there).await.unwrap();
     let mut there = postgres::source(&config).await.unwrap();
-    assert_eq!(copy(&mut *there, &mut *destination(&back).await, &mut |_| ()).await.unwrap(), copied);
+    let moved =
+        copy(&mut *there, &mut *destination(&back).await, Then::MarkMoved, &mut |_| ()).await.unwrap();
+    assert_eq!(moved.outcome, Outcome::Copied(copied));
+    let mut there = postgres::source(&config).await.unwrap();
+    assert_eq!(reopen(&mut *there).await.unwrap(), moved.moved, "and take a move back");
     to.sql(&format!("DROP ROLE {role}"));
 }

@@ -15,11 +15,11 @@ use super::{
 };
 
 /// Both stores, and how far the comparison is.
-struct Comparison<'a> {
-    source: &'a mut dyn End,
-    destination: &'a mut dyn End,
-    progress: Progress,
-    watch: &'a mut dyn FnMut(Progress),
+pub(super) struct Comparison<'a> {
+    pub(super) source: &'a mut dyn End,
+    pub(super) destination: &'a mut dyn End,
+    pub(super) progress: Progress,
+    pub(super) watch: &'a mut dyn FnMut(Progress),
 }
 
 /// Compares everything.
@@ -73,7 +73,7 @@ fn differs(what: String) -> CopyError {
 }
 
 /// One table of both stores, read side by side.
-struct Walk {
+pub(super) struct Walk {
     table: &'static Table,
     source: VecDeque<Cells>,
     destination: VecDeque<Cells>,
@@ -83,13 +83,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(table: &'static Table) -> Self {
+    pub(super) fn new(table: &'static Table) -> Self {
         let (source, destination) = Default::default();
         Self { table, source, destination, after: None, rows: 0, hash: Sha256::new() }
     }
 
     /// The next row, which is the same in both.
-    async fn next(&mut self, stores: &mut Comparison<'_>) -> Result<Option<Cells>, CopyError> {
+    pub(super) async fn next(&mut self, stores: &mut Comparison<'_>) -> Result<Option<Cells>, CopyError> {
         let after = self.after.as_deref();
         if self.source.is_empty() {
             let page = stores.source.rows(self.table, after).await.map_err(CopyError::Source)?;

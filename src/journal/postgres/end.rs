@@ -1,18 +1,19 @@
 //! A PostgreSQL database as one end of a copy.
 //!
-//! **Invariants.** A source is neither migrated nor changed.
+//! **Invariants.** A source is not migrated, and not changed by anything but its mark.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use proctor_domain::Micros;
+use proctor_domain::{Micros, Position};
 use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use tokio::time::timeout;
 
 use super::primary::{self, Primary};
-use super::{CLOCK, PostgresConfig, database, failed, migrate, write};
+use super::{CLOCK, PostgresConfig, database, failed, last, migrate, moved, write};
+use crate::journal::MovedAway;
 use crate::journal::copying::{Cell, Cells, End, Kind, Table, tables};
 use crate::journal::store::StoreError;
 
@@ -23,6 +24,7 @@ const SETTINGS: &str = "SET statement_timeout = '10min'; SET lock_timeout = '10s
                         SET idle_in_transaction_session_timeout = '30min'";
 
 struct PostgresEnd {
+    place: String,
     connection: Option<PgConnection>,
 }
 
@@ -31,15 +33,16 @@ struct PostgresEnd {
 /// # Errors
 /// When it does not answer, or when its schema is not of this version.
 pub async fn source(config: &PostgresConfig) -> Result<Box<dyn End>, StoreError> {
-    let mut connection = Primary::new(config)?.connect().await?;
+    let primary = Primary::new(config)?;
+    let mut connection = primary.connect().await?;
     if !migrate::missing(&mut connection).await?.is_empty() {
         return Err(failed(
-            "open the journal to copy",
+            "open the journal",
             "it is empty or its schema is older than this Proctor's: is it the right database? If it is, run \
              `proctor store migrate` on it",
         ));
     }
-    Ok(Box::new(PostgresEnd::new(connection).await?))
+    Ok(Box::new(PostgresEnd::new(primary.place(), connection).await?))
 }
 
 /// A database to copy to, in which the schema is made when it is not there.
@@ -47,16 +50,17 @@ pub async fn source(config: &PostgresConfig) -> Result<Box<dyn End>, StoreError>
 /// # Errors
 /// When it does not answer, or when the schema is missing and this role may not make it.
 pub async fn destination(config: &PostgresConfig) -> Result<Box<dyn End>, StoreError> {
-    let mut connection = Primary::new(config)?.connect().await?;
+    let primary = Primary::new(config)?;
+    let mut connection = primary.connect().await?;
     migrate::up_to_date(&mut connection).await?;
-    Ok(Box::new(PostgresEnd::new(connection).await?))
+    Ok(Box::new(PostgresEnd::new(primary.place(), connection).await?))
 }
 
 impl PostgresEnd {
-    async fn new(mut connection: PgConnection) -> Result<Self, StoreError> {
+    async fn new(place: String, mut connection: PgConnection) -> Result<Self, StoreError> {
         let set = sqlx::raw_sql(SETTINGS).execute(&mut connection).await;
         set.map_err(|error| database("prepare a connection for the copy", error))?;
-        Ok(Self { connection: Some(connection) })
+        Ok(Self { place, connection: Some(connection) })
     }
 
     async fn run<T>(
@@ -83,9 +87,23 @@ impl PostgresEnd {
 
 #[async_trait(?Send)]
 impl End for PostgresEnd {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    async fn identity(&mut self) -> Result<String, StoreError> {
+        // A copy of a whole cluster differs in when it was started, if in nothing else.
+        let sql = "SELECT pg_postmaster_start_time()::text || ' ' || oid FROM pg_database
+                   WHERE datname = current_database()";
+        let query = sqlx::query_scalar(sql);
+        self.run("ask which database it is", async |connection| query.fetch_one(connection).await).await
+    }
+
     async fn begin(&mut self) -> Result<(), StoreError> {
+        // Nobody needs the append lock to renew a lease, with which what was admitted may still leave.
         let sql = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({})",
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({});
+             LOCK TABLE leases IN SHARE MODE",
             write::LOCK
         );
         self.execute("take the append lock", &sql).await
@@ -96,6 +114,23 @@ impl End for PostgresEnd {
         let query = sqlx::query_scalar(&sql);
         let now = self.run("read the database's clock", async |connection| query.fetch_one(connection).await);
         now.await.map(Micros)
+    }
+
+    async fn head(&mut self) -> Result<Position, StoreError> {
+        self.run("read the journal's head", last).await
+    }
+
+    async fn moved(&mut self) -> Result<Option<MovedAway>, StoreError> {
+        self.run("read where the journal was moved to", moved).await
+    }
+
+    async fn mark(&mut self, at: Micros, to: Option<&str>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO moves (number, at, head, moved_to)
+                   SELECT coalesce(max(number), 0) + 1, $1,
+                          (SELECT coalesce(max(position), 0) FROM events), $2 FROM moves";
+        let query = sqlx::query(sql).bind(at.0).bind(to);
+        let doing = "mark the store as moved";
+        self.run(doing, async |connection| query.execute(connection).await.map(drop)).await
     }
 
     async fn count(&mut self, table: &'static Table) -> Result<u64, StoreError> {
@@ -158,9 +193,14 @@ impl End for PostgresEnd {
     async fn rollback(&mut self) {
         // Outside of a transaction it changes nothing. Should it fail, the server rolls back when the
         // connection ends.
-        if self.execute("roll back", "ROLLBACK").await.is_ok()
-            && let Some(connection) = self.connection.take()
-        {
+        if self.execute("roll back", "ROLLBACK").await.is_err() {
+            self.connection = None;
+        }
+    }
+
+    async fn close(&mut self) {
+        self.rollback().await;
+        if let Some(connection) = self.connection.take() {
             primary::close(connection).await;
         }
     }

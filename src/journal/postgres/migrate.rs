@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_journal.sql"),
     include_str!("../../../migrations/postgres/0002_append.sql"),
     include_str!("../../../migrations/postgres/0003_user_connections.sql"),
+    include_str!("../../../migrations/postgres/0004_moves.sql"),
 ];
 
 /// Held while the schema is brought up to date: "proctorM".

@@ -24,6 +24,7 @@ pub use end::{destination, source};
 pub use read::PostgresReader;
 pub use write::PostgresStore;
 
+use super::moved::MovedAway;
 use super::store::StoreError;
 use primary::Primary;
 
@@ -39,6 +40,9 @@ const READS_AT_ONCE_MAX: u32 = 8;
 /// As in SQLite, so that both stores read rows alike. The cast keeps the exact text.
 const COLUMNS: &str = "position, recorded_at, event_id, aggregate_type, aggregate_id, sequence, \
                        event_type, event_version, payload::text, metadata::text";
+
+/// The code of what a trigger refuses when the installation has gone.
+const MOVED: &str = "PR001";
 
 /// The database's clock, also in the middle of a transaction.
 const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
@@ -112,7 +116,23 @@ fn database(doing: &'static str, error: sqlx::Error) -> StoreError {
     if error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
         return StoreError::Exists { doing };
     }
-    failed(doing, error)
+    refused(doing, error)
+}
+
+/// Like [`failed`], for what the database refuses once the installation has gone to another store.
+fn refused(doing: &'static str, error: sqlx::Error) -> StoreError {
+    let said = error.as_database_error().filter(|error| error.code().as_deref() == Some(MOVED));
+    let said = said.and_then(|error| error.try_downcast_ref::<PgDatabaseError>()?.detail());
+    match said.and_then(|detail| serde_json::from_str(detail).ok()) {
+        Some(moved) => StoreError::Moved(moved),
+        None => failed(doing, error),
+    }
+}
+
+async fn moved(connection: &mut PgConnection) -> Result<Option<MovedAway>, sqlx::Error> {
+    let sql = "SELECT moved_to, at FROM moves ORDER BY number DESC LIMIT 1";
+    let last: Option<(Option<String>, i64)> = sqlx::query_as(sql).fetch_optional(connection).await?;
+    Ok(last.and_then(|(to, at)| Some(MovedAway { to: to?, at: Micros(at) })))
 }
 
 /// Whether the connection works: the server has refused a statement, and nothing else.

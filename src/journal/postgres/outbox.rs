@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow};
 use sqlx::query::Query;
 
-use super::failed;
+use super::refused;
 use super::write::LOCK;
 use crate::journal::store::{Batch, Row, StoreError};
 
@@ -129,5 +129,5 @@ pub(super) fn explain(doing: &'static str, error: sqlx::Error) -> StoreError {
         .filter(|error| error.is_unique_violation())
         .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
         .and_then(PgDatabaseError::table);
-    if table == Some("session_keys") { StoreError::Exists { doing } } else { failed(doing, error) }
+    if table == Some("session_keys") { StoreError::Exists { doing } } else { refused(doing, error) }
 }

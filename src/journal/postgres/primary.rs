@@ -147,6 +147,17 @@ impl Primary {
         (host, answer.await.map_err(|error: sqlx::Error| error.to_string()))
     }
 
+    /// What a person calls the database, wherever its primary is: without user and password.
+    pub(super) fn place(&self) -> String {
+        let hosts = self.hosts.iter().map(|host| match host.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None if host.get_host().contains(':') => format!("[{}]:{}", host.get_host(), host.get_port()),
+            None => format!("{}:{}", host.get_host(), host.get_port()),
+        });
+        let database = self.hosts.first().and_then(PgConnectOptions::get_database).unwrap_or_default();
+        format!("postgres://{}/{database}", hosts.collect::<Vec<_>>().join(","))
+    }
+
     fn name(&self, host: usize) -> String {
         format!("{}:{}", self.hosts[host].get_host(), self.hosts[host].get_port())
     }
@@ -182,10 +193,12 @@ mod tests {
     #[test]
     fn hosts_are_read_with_and_without_a_port() {
         let hosts = ["db1", "db2:6000", "[::1]", "[::1]:6001"].map(str::to_owned).to_vec();
-        let config = PostgresConfig { hosts, ..PostgresConfig::new("postgres://u@db0:5999/journal") };
+        let config = PostgresConfig { hosts, ..PostgresConfig::new("postgres://u:secret@db0:5999/journal") };
         let primary = Primary::new(&config).unwrap();
         let read: Vec<_> = (0..4).map(|host| primary.name(host)).collect();
         assert_eq!(read, ["db1:5999", "db2:6000", "::1:5999", "::1:6001"]);
+        let place = "postgres://db1:5999,db2:6000,[::1]:5999,[::1]:6001/journal";
+        assert_eq!(primary.place(), place);
         let config = PostgresConfig { hosts: vec!["db1:many".to_owned()], ..config };
         let error = Primary::new(&config).map(drop).unwrap_err();
         assert!(error.to_string().contains("db1:many has no port that is a number"), "{error}");

@@ -10,7 +10,10 @@ use sqlx::{Postgres, Row as _};
 use tokio::time::timeout;
 
 use super::primary::{Primary, close};
-use super::{ANSWER_WAIT, CLOCK, all_recorded, database, failed, is_refusal, last, read_after, read_stream};
+use super::{
+    ANSWER_WAIT, CLOCK, all_recorded, database, failed, is_refusal, last, moved, read_after, read_stream,
+};
+use crate::journal::MovedAway;
 use crate::journal::store::{Lease, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
 
@@ -204,6 +207,10 @@ impl Reader for PostgresReader {
             })
         })
         .await
+    }
+
+    async fn moved(&self) -> Result<Option<MovedAway>, StoreError> {
+        self.with("read where the journal was moved to", moved).await
     }
 }
 

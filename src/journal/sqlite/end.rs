@@ -1,8 +1,8 @@
 //! A SQLite file as one end of a copy.
 //!
-//! **Invariants.** A source is neither made nor changed.
+//! **Invariants.** A source is not made, and not changed by anything but its mark.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use proctor_domain::{Micros, Position};
@@ -10,7 +10,8 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OpenFlags, Row, ToSql};
 
 use super::turn::Turns;
-use super::{MIGRATIONS, chain, clock, connect, database};
+use super::{FileId, MIGRATIONS, chain, clock, connect, database, last, moved};
+use crate::journal::MovedAway;
 use crate::journal::copying::{Cell, Cells, EVENTS, End, Kind, Table};
 use crate::journal::store::{StoreError, Tip};
 
@@ -18,6 +19,8 @@ use crate::journal::store::{StoreError, Tip};
 const CACHE_KIB: u32 = 65_536;
 
 struct SqliteEnd {
+    path: PathBuf,
+    file: FileId,
     turns: Turns,
     connection: Connection,
 }
@@ -27,7 +30,7 @@ struct SqliteEnd {
 /// # Errors
 /// When there is none, or when it is not of this version.
 pub fn source(path: &Path) -> Result<Box<dyn End>, StoreError> {
-    let doing = "open the journal to copy";
+    let doing = "open the journal";
     let reason = |reason: String| StoreError::Database { doing, reason };
     if !path.is_file() {
         return Err(reason(format!("there is no file {}", path.display())));
@@ -58,11 +61,11 @@ pub fn destination(path: &Path) -> Result<Box<dyn End>, StoreError> {
 
 fn open_end(path: &Path) -> Result<SqliteEnd, StoreError> {
     let turns = Turns::open(path)?;
-    let (connection, _) = connect(path, OpenFlags::empty())?;
+    let (connection, file) = connect(path, OpenFlags::empty())?;
     connection
         .execute_batch(&format!("PRAGMA cache_size = -{CACHE_KIB}"))
         .map_err(|error| database("open the journal", error))?;
-    Ok(SqliteEnd { turns, connection })
+    Ok(SqliteEnd { path: path.to_owned(), file, turns, connection })
 }
 
 impl SqliteEnd {
@@ -90,6 +93,15 @@ impl SqliteEnd {
 
 #[async_trait(?Send)]
 impl End for SqliteEnd {
+    fn place(&self) -> String {
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        format!("sqlite:{}", path.display())
+    }
+
+    async fn identity(&mut self) -> Result<String, StoreError> {
+        Ok(format!("{:?}", self.file))
+    }
+
     async fn begin(&mut self) -> Result<(), StoreError> {
         let _turn = self.turns.wait()?;
         self.connection
@@ -99,6 +111,23 @@ impl End for SqliteEnd {
 
     async fn now(&mut self) -> Result<Micros, StoreError> {
         Ok(clock())
+    }
+
+    async fn head(&mut self) -> Result<Position, StoreError> {
+        let last = last(&self.connection).map_err(|error| database("read the journal's head", error))?;
+        Ok(last.0)
+    }
+
+    async fn moved(&mut self) -> Result<Option<MovedAway>, StoreError> {
+        moved(&self.connection)
+    }
+
+    async fn mark(&mut self, at: Micros, to: Option<&str>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO moves (number, at, head, moved_to)
+                   SELECT coalesce(max(number), 0) + 1, ?1,
+                          (SELECT coalesce(max(position), 0) FROM events), ?2 FROM moves";
+        let marked = self.connection.execute(sql, (at.0, to));
+        marked.map(drop).map_err(|error| database("mark the store as moved", error))
     }
 
     async fn count(&mut self, table: &'static Table) -> Result<u64, StoreError> {
@@ -163,6 +192,10 @@ impl End for SqliteEnd {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
+    }
+
+    async fn close(&mut self) {
+        self.rollback().await;
     }
 }
 

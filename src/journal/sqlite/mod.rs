@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proctor_domain::{Event, Micros, Place, Position, Recorded, StreamId};
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
 
 pub use end::{destination, source};
 pub use read::SqliteReader;
 use turn::Turns;
 pub use write::SqliteStore;
 
+use super::moved::MovedAway;
 use super::store::StoreError;
 
 /// Older versions can corrupt a file in WAL mode that several connections use.
@@ -43,7 +44,11 @@ const CACHE_KIB: u32 = 4_096;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_journal.sql"),
     include_str!("../../../migrations/sqlite/0002_user_connections.sql"),
+    include_str!("../../../migrations/sqlite/0003_moves.sql"),
 ];
+
+/// What a trigger says when the installation has gone.
+const MOVED: &str = "this journal was moved to another store";
 
 /// What SQLite answers when a row's key is taken.
 const ROW_EXISTS: [i32; 3] = [
@@ -165,6 +170,25 @@ fn database(doing: &'static str, error: rusqlite::Error) -> StoreError {
     StoreError::Database { doing, reason: error.to_string() }
 }
 
+/// Like [`database`], for what the file refuses once the installation has gone to another store.
+fn refused(connection: &Connection, doing: &'static str, error: rusqlite::Error) -> StoreError {
+    let is_moved = matches!(&error, rusqlite::Error::SqliteFailure(_, Some(text)) if text == MOVED);
+    // Should the place not be told, the error says it too.
+    match is_moved.then(|| moved(connection)) {
+        Some(Ok(Some(moved))) => StoreError::Moved(moved),
+        Some(Ok(None) | Err(_)) | None => database(doing, error),
+    }
+}
+
+fn moved(connection: &Connection) -> Result<Option<MovedAway>, StoreError> {
+    let sql = "SELECT moved_to, at FROM moves ORDER BY number DESC LIMIT 1";
+    let last = connection
+        .query_row(sql, (), |row| Ok((row.get::<_, Option<String>>(0)?, Micros(row.get(1)?))))
+        .optional()
+        .map_err(|error| database("read where the journal was moved to", error))?;
+    Ok(last.and_then(|(to, at)| Some(MovedAway { to: to?, at })))
+}
+
 /// The database's clock: SQLite has none of its own, so it is the machine's.
 fn clock() -> Micros {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -172,7 +196,6 @@ fn clock() -> Micros {
 }
 
 fn last(connection: &Connection) -> rusqlite::Result<(Position, Micros)> {
-    use rusqlite::OptionalExtension as _;
     let mut statement = connection
         .prepare_cached("SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1")?;
     let last = statement

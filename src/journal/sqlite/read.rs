@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use tokio::sync::Semaphore;
 
-use super::{FileId, clock, connect_read_only, database, last, read_after, read_stream};
+use super::{FileId, clock, connect_read_only, database, last, moved, read_after, read_stream};
+use crate::journal::MovedAway;
 use crate::journal::store::{Lease, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
 
@@ -188,6 +189,10 @@ impl Reader for SqliteReader {
             })
         })
         .await
+    }
+
+    async fn moved(&self) -> Result<Option<MovedAway>, StoreError> {
+        self.with(moved).await
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::fold::Fold;
 use super::turn::Turns;
-use super::{FileId, chain, clock, connect, database, last, read_after, read_stream};
+use super::{FileId, chain, clock, connect, database, last, read_after, read_stream, refused};
 use crate::journal::append::SideWrite;
 use crate::journal::store::{Row, Store, StoreError, Tip};
 use crate::vault::PurposeKeyRow;
@@ -88,8 +88,8 @@ fn execute(
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<(), StoreError> {
-    let failed = |error| database(doing, error);
-    connection.prepare_cached(sql).map_err(failed)?.execute(parameters).map(drop).map_err(failed)
+    let mut statement = connection.prepare_cached(sql).map_err(|error| database(doing, error))?;
+    statement.execute(parameters).map(drop).map_err(|error| refused(connection, doing, error))
 }
 
 impl Store for SqliteStore {
