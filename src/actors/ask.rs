@@ -79,6 +79,10 @@ pub struct Ask<A: Kind> {
 }
 
 impl<A: Kind> Ask<A> {
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
     pub(super) fn answer(self, answer: Answer<A>) {
         // Whoever asked may have gone; what was decided stands all the same.
         let _ = self.reply.send(answer);

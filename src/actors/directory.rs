@@ -10,16 +10,20 @@ use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
 use dashmap::DashMap;
 use proctor_domain::{Event, Position, StreamId};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::ask::{Answer, Ask, AskError, Prepared};
 use super::entity::{Entity, Foreign, Published, Show};
 use super::kind::{Kind, Rooms};
-use crate::journal::{AppendError, Delivered, Journal, Listener, Stale};
+use crate::journal::{AppendError, Delivered, Journal, Listener, Stale, StoreError};
 
 /// How often a command is prepared anew because what it rests on keeps changing.
 const PREPARED_ANEW_MAX: usize = 64;
 /// How long a command waits for an entity that is being loaded, or for a state it must see.
 const STATE_WAIT: Duration = Duration::from_secs(5);
+/// How long it is waited for what becomes of a command. A store that is slow at each of its steps
+/// would keep everybody waiting for the sum of them otherwise, and for those who came before.
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(4);
 /// How long one entity is waited for before it is looked whether it is still alive.
 const ENTITY_LOOK: Duration = Duration::from_millis(250);
 /// How often an entity that stops before it can show its state is replaced.
@@ -211,19 +215,22 @@ impl Directory {
     /// that changes before the decision is written.
     ///
     /// # Errors
-    /// As `prepare` does; or when the command is nonsense or cannot be written.
+    /// As `prepare` does; or when the command is nonsense or cannot be written. A command that takes
+    /// longer than [`ANSWER_WAIT`] is in doubt: it may still be carried out.
     pub async fn ask<A, F>(self: &Arc<Self>, id: &str, mut prepare: impl FnMut() -> F) -> Answer<A>
     where
         A: Kind,
         F: Future<Output = Result<Prepared<A>, AskError<A::Error>>>,
     {
+        let until = Instant::now() + ANSWER_WAIT;
         let mut confirmed = false;
         for _ in 0..PREPARED_ANEW_MAX {
             let foreign = self.journal.head().foreign();
             let prepared = prepare().await?;
             let (reply, answer) = oneshot::channel();
             self.handle::<A>(id).address.do_send(Ask { prepared, reply });
-            let answer = match answer.await {
+            let Ok(answer) = timeout_at(until, answer).await else { return Err(no_answer().into()) };
+            let answer = match answer {
                 Ok(Err(AskError::Stale(Stale(moved)))) => {
                     self.wait_for(&moved).await?;
                     continue;
@@ -297,6 +304,11 @@ impl Directory {
     pub fn position_of(&self, delivered: &[Delivered]) -> Position {
         delivered.last().map_or_else(|| self.journal.head().position(), |event| event.place.position)
     }
+}
+
+fn no_answer() -> AppendError {
+    let reason = format!("no answer within {} s", ANSWER_WAIT.as_secs());
+    AppendError::InDoubt(Arc::new(StoreError::Database { doing: "carry out a command", reason }))
 }
 
 impl Listener for Directory {

@@ -144,6 +144,11 @@ impl<A: Kind> Entity<A> {
     }
 
     fn decide_waiting(&mut self, ctx: &mut Context<Self>) {
+        if self.outstanding {
+            return;
+        }
+        // Nothing is done for who has given up: it would delay those who still wait.
+        self.waiting.retain(Ask::is_awaited);
         while !self.outstanding && !self.waiting.is_empty() {
             let together = self.waiting.len().min(DECIDED_TOGETHER_MAX);
             let asks = self.waiting.drain(..together).collect();

@@ -144,8 +144,8 @@ pub enum AppendError {
     /// The store cannot be written to now.
     #[error("failed to write to the journal: nothing was done; try again soon")]
     Store(#[source] Arc<StoreError>),
-    /// The store failed while it committed, and cannot be asked what became of it. If it took
-    /// place after all, the events are delivered once the journal can be read again.
+    /// The store failed while it committed, and cannot be asked what became of it, or takes too long
+    /// to say. If it took place after all, the events are delivered once the journal can be read again.
     #[error("failed to learn whether the journal has taken this: look before you repeat it")]
     InDoubt(#[source] Arc<StoreError>),
     /// A row of its transaction exists already.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proctor_domain::{Position, ReplicaId};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::append::{AppendError, Decision};
 use super::appender::Appender;
@@ -14,6 +15,9 @@ use super::head::Head;
 use super::head_file::HeadFile;
 use super::measures::Measures;
 use super::store::{Reader, Store, StoreError};
+
+/// How long it is waited until the head is confirmed.
+const CONFIRM_WAIT: Duration = Duration::from_secs(2);
 
 /// How the journal is run.
 #[derive(Clone, Debug)]
@@ -96,11 +100,16 @@ impl Journal {
     /// delivered to the listeners.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or does not answer in time.
     pub async fn confirm(&self) -> Result<Position, AppendError> {
         let (answer, confirmed) = oneshot::channel();
         self.jobs.send(Job::Confirm(answer)).map_err(|_| AppendError::Stopping)?;
-        confirmed.await.map_err(|_| AppendError::Stopping)?
+        let Ok(confirmed) = timeout(CONFIRM_WAIT, confirmed).await else {
+            let reason = format!("no answer within {} s", CONFIRM_WAIT.as_secs());
+            let silence = StoreError::Database { doing: "confirm the journal's head", reason };
+            return Err(AppendError::Store(Arc::new(silence)));
+        };
+        confirmed.map_err(|_| AppendError::Stopping)?
     }
 
     /// Delivers everything after the answered position to `listener` from now on.

@@ -11,6 +11,7 @@ use proctor_domain::{Micros, Position, Recorded, StreamId};
 
 use super::world::*;
 use crate::actors::AskError;
+use crate::actors::directory::ANSWER_WAIT;
 use crate::journal::tests::{Fault, Site, on_both_stores};
 use crate::journal::{AppendError, Lease, MovedAway, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
@@ -178,6 +179,36 @@ fn what_was_in_doubt_reaches_the_entity_later(site: Site) {
     });
 }
 
+fn nobody_waits_long_for_a_slow_journal_and_who_gave_up_is_not_served(site: Site) {
+    play(async {
+        let (journal, script) = site.open_faulty("rep_1").await;
+        let world = World::on(journal, Duration::from_secs(3_600)).await;
+        world.set().await;
+        world.mint("ses_1", "sub_1").await.unwrap();
+        let (let_go, gate) = mpsc::channel();
+        script.will([Fault::CommitHeld(gate)]);
+        let asked = std::time::Instant::now();
+        let confirming = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            world.journal.confirm().await
+        };
+        // The second waits for the first, and the head for both.
+        let (first, second, head) = tokio::join!(
+            world.call("ses_1", "call_1", "search"),
+            world.call("ses_1", "call_2", "search"),
+            confirming,
+        );
+        for error in [first.unwrap_err(), second.unwrap_err()] {
+            assert!(matches!(error, AskError::Append(AppendError::InDoubt(_))), "{error}");
+        }
+        head.unwrap_err();
+        assert!(asked.elapsed() < ANSWER_WAIT + Duration::from_secs(1), "{:?}", asked.elapsed());
+        let_go.send(()).unwrap();
+        let state = world.directory.fresh::<Session>("ses_1").await.unwrap();
+        assert!(!state.in_flight().contains_key(&"call_2".into()), "nobody waited for it any more");
+    });
+}
+
 fn nobody_hangs_when_the_journal_stops(site: Site) {
     play(async {
         let (journal, script) = site.open_faulty("rep_1").await;
@@ -258,6 +289,7 @@ on_both_stores!(
     what_was_written_is_answered_though_it_cannot_be_loaded_on,
     a_failed_append_leaves_the_entity_as_it_was_and_it_goes_on,
     what_was_in_doubt_reaches_the_entity_later,
+    nobody_waits_long_for_a_slow_journal_and_who_gave_up_is_not_served,
     nobody_hangs_when_the_journal_stops,
     nobody_hangs_when_the_appender_panics,
     what_was_written_for_an_entity_that_is_gone_is_answered_once_and_reaches_the_next,
