@@ -97,6 +97,11 @@ impl Journal {
         self.abandoned.len()
     }
 
+    /// How a call ended, if it was admitted and has.
+    pub fn outcome(&self, trace: &str) -> Option<&Value> {
+        self.ended.get(&self.admitted.get(trace)?.call)
+    }
+
     pub fn admitted(&self) -> usize {
         self.admitted.len()
     }
@@ -180,10 +185,8 @@ impl Journal {
         for called in &seen.calls {
             let admitted = self.admitted.get(&called.trace);
             if called.told == Told::Succeeded {
-                let admitted = admitted.expect("what was answered was admitted");
-                let outcome = self.ended.get(&admitted.call);
-                let outcome = outcome.expect("what was answered has its outcome");
-                assert_eq!(outcome, "succeeded", "{called:?}");
+                let outcome = self.outcome(&called.trace);
+                assert_eq!(outcome.expect("what was answered has its outcome"), "succeeded", "{called:?}");
             }
             assert!(admitted.is_none_or(|admitted| admitted.session == called.session), "{called:?}");
         }

@@ -195,6 +195,7 @@ impl Drop for StopsWhenPanicking<'_> {
 }
 
 fn told(response: &Response) -> Told {
+    says_when_to_try_again(response);
     let answer = Answer::of(response);
     let message: Value = serde_json::from_str(&answer.text).unwrap_or_default();
     match message.get("result").is_some_and(|result| result["isError"] != true) {
@@ -205,12 +206,20 @@ fn told(response: &Response) -> Told {
 
 /// A request of the administrator; nothing when the connection breaks.
 pub fn ask(address: SocketAddr, path: &str, body: &Value) -> Option<Response> {
-    Request::new("POST", path)
+    let answer = Request::new("POST", path)
         .header("Authorization", format!("Bearer {ADMIN_KEY}"))
         .header("Content-Type", "application/json")
         .body(body.to_string())
         .try_send(address)
-        .ok()
+        .ok();
+    answer.iter().for_each(says_when_to_try_again);
+    answer
+}
+
+/// Whatever the trouble is, a refusal that is none of the client's doing says it.
+fn says_when_to_try_again(answer: &Response) {
+    let says = answer.status != 503 || answer.header("retry-after").is_some();
+    assert!(says, "{:?} {}", answer.headers, answer.text());
 }
 
 /// The trace id under which a call reached the upstream.

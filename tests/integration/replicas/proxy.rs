@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{oneshot, watch};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::balancer::listen;
 use crate::dice::Dice;
@@ -32,12 +32,34 @@ pub struct Faults {
     pub commits_cut_one_in: AtomicUsize,
     /// Of so many pieces sent by a client one ends its connection.
     pub pieces_cut_one_in: AtomicUsize,
+    /// Of so many pieces sent by a server one ends its connection.
+    pub answers_cut_one_in: AtomicUsize,
+    /// How long every piece is on its way, in either direction.
+    pub delay_ms: AtomicU64,
     pub commits_cut: AtomicUsize,
     pub pieces_cut: AtomicUsize,
+    pub answers_cut: AtomicUsize,
     /// Pieces of clients that are kept back now.
     pub waiting: AtomicUsize,
     held: watch::Sender<bool>,
     dice: Mutex<Dice>,
+}
+
+/// What both directions of a connection know of each other.
+#[derive(Default)]
+struct Connection {
+    /// The next answer is to be lost.
+    loses_answer: AtomicBool,
+    lost: Notify,
+}
+
+/// How a connection ended.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    /// By one of its sides.
+    InOrder,
+    /// Here.
+    Cut,
 }
 
 impl Proxy {
@@ -45,8 +67,11 @@ impl Proxy {
         let faults = Arc::new(Faults {
             commits_cut_one_in: AtomicUsize::new(0),
             pieces_cut_one_in: AtomicUsize::new(0),
+            answers_cut_one_in: AtomicUsize::new(0),
+            delay_ms: AtomicU64::new(0),
             commits_cut: AtomicUsize::new(0),
             pieces_cut: AtomicUsize::new(0),
+            answers_cut: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             held: watch::Sender::new(false),
             dice: Mutex::new(Dice::new(seed)),
@@ -70,6 +95,17 @@ impl Faults {
         self.held.send_replace(held);
     }
 
+    /// Of so many pieces of either side one ends its connection; none at 0.
+    pub fn cut_one_in(&self, pieces: usize) {
+        self.pieces_cut_one_in.store(pieces, Ordering::Relaxed);
+        self.answers_cut_one_in.store(pieces, Ordering::Relaxed);
+    }
+
+    /// How many pieces of clients and of servers ended their connections.
+    pub fn cut(&self) -> (usize, usize) {
+        (self.pieces_cut.load(Ordering::Relaxed), self.answers_cut.load(Ordering::Relaxed))
+    }
+
     fn strikes(&self, one_in: &AtomicUsize) -> bool {
         let one_in = one_in.load(Ordering::Relaxed);
         one_in > 0 && self.roll(one_in) == 0
@@ -78,61 +114,113 @@ impl Faults {
     fn roll(&self, sides: usize) -> usize {
         self.dice.lock().unwrap().roll(sides)
     }
+
+    /// How much of the last piece still arrives: all, nothing or something.
+    fn part<'p>(&self, piece: &'p [u8]) -> &'p [u8] {
+        &piece[..[0, self.roll(piece.len()), piece.len()][self.roll(3)]]
+    }
+
+    async fn delay(&self) {
+        let delay = self.delay_ms.load(Ordering::Relaxed);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+    }
 }
 
 /// Returning closes both sides.
 async fn pass_on(mut client: TcpStream, to: SocketAddr, faults: Arc<Faults>) -> io::Result<()> {
     let mut server = TcpStream::connect(to).await?;
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let connection = Connection::default();
+    let ended = {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        tokio::select! {
+            ended = pass_questions(from_client, to_server, &connection, &faults) => ended?,
+            ended = pass_answers(from_server, to_client, &connection, &faults) => ended?,
+        }
+    };
+    // A connection that is cut ends in order for its sides, or is reset.
+    if ended == Ended::Cut && faults.roll(2) == 0 {
+        client.set_zero_linger()?;
+        server.set_zero_linger()?;
+    }
+    Ok(())
+}
+
+async fn pass_questions(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    connection: &Connection,
+    faults: &Faults,
+) -> io::Result<Ended> {
     let mut held = faults.held.subscribe();
     let mut is_open = false;
-    let (mut asked, mut answered) = (vec![0; PIECE_BYTES_MAX], vec![0; PIECE_BYTES_MAX]);
+    let mut buffer = vec![0; PIECE_BYTES_MAX];
     loop {
-        tokio::select! {
-            bytes = from_client.read(&mut asked) => {
-                let piece = &asked[..bytes?];
-                if piece.is_empty() {
-                    return Ok(());
-                }
-                if *held.borrow() {
-                    faults.waiting.fetch_add(1, Ordering::SeqCst);
-                    let released = held.wait_for(|held| !held).await.is_ok();
-                    faults.waiting.fetch_sub(1, Ordering::SeqCst);
-                    if !released {
-                        return Ok(());
-                    }
-                }
-                let says = |text: &[u8]| piece.windows(text.len()).any(|part| part == text);
-                is_open |= says(b"BEGIN");
-                // Also events that are written in one journey, without a transaction around them.
-                let is_commit = says(b"COMMIT") || !is_open && says(b"evt_");
-                is_open &= !is_commit && !says(b"ROLLBACK");
-                if is_commit && faults.strikes(&faults.commits_cut_one_in) {
-                    to_server.write_all(piece).await?;
-                    // Now and then while it still commits, otherwise once it surely has.
-                    if faults.roll(2) == 0 {
-                        let _ = tokio::time::timeout(COMMIT_WAIT, from_server.read(&mut answered)).await;
-                    }
-                    faults.commits_cut.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
-                if faults.strikes(&faults.pieces_cut_one_in) {
-                    if faults.roll(2) == 0 {
-                        to_server.write_all(piece).await?;
-                    }
-                    faults.pieces_cut.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
-                to_server.write_all(piece).await?;
-            }
-            bytes = from_server.read(&mut answered) => {
-                let bytes = bytes?;
-                if bytes == 0 {
-                    return Ok(());
-                }
-                to_client.write_all(&answered[..bytes]).await?;
+        let length = from.read(&mut buffer).await?;
+        let piece = &buffer[..length];
+        if piece.is_empty() {
+            return Ok(Ended::InOrder);
+        }
+        if *held.borrow() {
+            faults.waiting.fetch_add(1, Ordering::SeqCst);
+            let released = held.wait_for(|held| !held).await.is_ok();
+            faults.waiting.fetch_sub(1, Ordering::SeqCst);
+            if !released {
+                return Ok(Ended::InOrder);
             }
         }
+        faults.delay().await;
+        let says = |text: &[u8]| piece.windows(text.len()).any(|part| part == text);
+        is_open |= says(b"BEGIN");
+        // Also events that are written in one journey, without a transaction around them.
+        let is_commit = says(b"COMMIT") || !is_open && says(b"evt_");
+        is_open &= !is_commit && !says(b"ROLLBACK");
+        if is_commit && faults.strikes(&faults.commits_cut_one_in) {
+            connection.loses_answer.store(true, Ordering::Relaxed);
+            to.write_all(piece).await?;
+            // Now and then while it still commits, otherwise once it surely has.
+            if faults.roll(2) == 0 {
+                let _ = tokio::time::timeout(COMMIT_WAIT, connection.lost.notified()).await;
+            }
+            faults.commits_cut.fetch_add(1, Ordering::Relaxed);
+            return Ok(Ended::Cut);
+        }
+        if faults.strikes(&faults.pieces_cut_one_in) {
+            to.write_all(faults.part(piece)).await?;
+            faults.pieces_cut.fetch_add(1, Ordering::Relaxed);
+            return Ok(Ended::Cut);
+        }
+        to.write_all(piece).await?;
+    }
+}
+
+async fn pass_answers(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    connection: &Connection,
+    faults: &Faults,
+) -> io::Result<Ended> {
+    let mut buffer = vec![0; PIECE_BYTES_MAX];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        let piece = &buffer[..length];
+        if piece.is_empty() {
+            return Ok(Ended::InOrder);
+        }
+        if connection.loses_answer.load(Ordering::Relaxed) {
+            connection.lost.notify_one();
+            continue;
+        }
+        faults.delay().await;
+        if faults.strikes(&faults.answers_cut_one_in) {
+            to.write_all(faults.part(piece)).await?;
+            faults.answers_cut.fetch_add(1, Ordering::Relaxed);
+            return Ok(Ended::Cut);
+        }
+        to.write_all(piece).await?;
     }
 }
