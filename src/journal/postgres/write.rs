@@ -379,9 +379,10 @@ impl Store for PostgresStore {
         confirmed: Position,
         reads: u32,
     ) -> Result<(), StoreError> {
+        // A lease that was forgotten and is made anew has a fence that no older one had.
         let lasts_us = i64::try_from(lasts_ms.saturating_mul(1_000)).unwrap_or(i64::MAX / 2);
         let sql = format!(
-            "INSERT INTO leases (replica, ends_at, confirmed, reads) VALUES ($1, {CLOCK} + $2, $3, $4)
+            "INSERT INTO leases (replica, ends_at, confirmed, reads, fence) VALUES ($1, {CLOCK} + $2, $3, $4, {CLOCK})
              ON CONFLICT (replica) DO UPDATE
              SET ends_at = excluded.ends_at, confirmed = excluded.confirmed, reads = excluded.reads
              RETURNING fence"

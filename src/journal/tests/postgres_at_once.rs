@@ -158,6 +158,9 @@ async fn an_append_that_arrives_after_it_was_given_up_is_not_executed() {
     store.harden().await.unwrap();
     assert_eq!(store.begin().await.unwrap().0, Position(1), "it was not written yet");
     store.rollback().await;
+    // Not even when the lease was forgotten meanwhile and made anew.
+    site.sql("DELETE FROM leases");
+    store.renew_lease(&"rep_1".into(), 30_000, Position(1), 1).await.unwrap();
     keeps.send_replace(false);
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                   AND query LIKE '%proctor_append%' AND state = 'idle'";
