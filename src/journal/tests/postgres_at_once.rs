@@ -142,6 +142,15 @@ async fn delays_an_append(server: String) -> (u16, watch::Sender<bool>) {
 
 #[tokio::test]
 async fn an_append_that_arrives_after_it_was_given_up_is_not_executed() {
+    an_append_arrives_late(false).await;
+}
+
+#[tokio::test]
+async fn nor_is_one_that_arrives_when_the_lease_was_forgotten_and_made_anew() {
+    an_append_arrives_late(true).await;
+}
+
+async fn an_append_arrives_late(forgotten: bool) {
     let site = Site::postgres();
     let url = site.database().url();
     let (host, path) = url.split_once('@').unwrap().1.split_once('/').unwrap();
@@ -158,9 +167,10 @@ async fn an_append_that_arrives_after_it_was_given_up_is_not_executed() {
     store.harden().await.unwrap();
     assert_eq!(store.begin().await.unwrap().0, Position(1), "it was not written yet");
     store.rollback().await;
-    // Not even when the lease was forgotten meanwhile and made anew.
-    site.sql("DELETE FROM leases");
-    store.renew_lease(&"rep_1".into(), 30_000, Position(1), 1).await.unwrap();
+    if forgotten {
+        site.sql("DELETE FROM leases");
+        store.renew_lease(&"rep_1".into(), 30_000, Position(1), 1).await.unwrap();
+    }
     keeps.send_replace(false);
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                   AND query LIKE '%proctor_append%' AND state = 'idle'";
