@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
@@ -22,8 +23,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, Call, Catalog, Dialer, Era, FailureKind, Limits, Outcome, Probed, Target, UpstreamError,
-    catalog,
+    Admission, Call, Catalog, Dialer, DocumentError, Era, FailureKind, Limits, Outcome, Probed, Target,
+    UpstreamError, catalog,
     envelope::{self, Answer},
     failure::{Failure, Shown},
     line::{Flight, Outgoing, Pass, next_id},
@@ -108,6 +109,15 @@ impl Upstreams {
         });
         runtime.spawn(sweep(Arc::downgrade(&inner)));
         Self(inner)
+    }
+
+    /// Fetches a small JSON document that is no part of MCP; see [`DocumentError`]. Without encryption
+    /// only where a private network is allowed.
+    ///
+    /// # Errors
+    /// When it cannot be had whole.
+    pub async fn document(&self, url: &str, private_network: bool) -> Result<Bytes, DocumentError> {
+        super::http::fetch(&self.0.dialer, url, private_network).await
     }
 
     /// Calls a tool for `subject`.

@@ -81,6 +81,7 @@ pub(super) fn definition(tools: &[&str]) -> Definition {
         instructions: String::new(),
         tools: tools.iter().map(tool).collect(),
         capture: Capture::Full,
+        login: None,
     }
 }
 
@@ -144,6 +145,7 @@ impl World {
             by: by(),
             definition,
             connections,
+            providers: BTreeMap::new(),
         })
         .await
     }
@@ -153,6 +155,7 @@ impl World {
             by: by(),
             definition,
             connections,
+            providers: BTreeMap::new(),
         })
         .await
     }
@@ -198,13 +201,19 @@ impl World {
                     access: Access::Full,
                     tools: None,
                     ttl_seconds,
+                    until: None,
                     calls_max: 10_000,
                     label_indexes: Vec::new(),
                 };
                 let command = SessionCommand::Open {
                     at: crate::actors::now(),
                     opening,
-                    grounds: OpeningGrounds { subject: user, server, user_connections: Vec::new() },
+                    grounds: OpeningGrounds {
+                        subject: user,
+                        server,
+                        user_connections: Vec::new(),
+                        provider: None,
+                    },
                 };
                 Ok(Prepared { grounds, ..Prepared::alone(command) })
             })

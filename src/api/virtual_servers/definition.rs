@@ -1,7 +1,7 @@
 //! What an administrator writes down for one agent role.
 
 use proctor_domain::Name;
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool};
+use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, Login};
 use serde::Deserialize;
 
 /// The body of a definition. In a revision the name may be left out.
@@ -16,11 +16,12 @@ pub(in crate::api) struct DefinitionBody {
     tools: Vec<ExposedTool>,
     #[serde(default)]
     capture: Capture,
+    login: Option<Login>,
 }
 
 impl DefinitionBody {
     pub(super) fn into_definition(self) -> Definition {
-        let Self { name: _, description, instructions, tools, capture } = self;
-        Definition { description, instructions, tools, capture }
+        let Self { name: _, description, instructions, tools, capture, login } = self;
+        Definition { description, instructions, tools, capture, login }
     }
 }

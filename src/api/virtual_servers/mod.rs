@@ -66,5 +66,6 @@ fn written(definition: &Definition) -> Value {
         "instructions": definition.instructions,
         "tools": definition.tools,
         "capture": definition.capture,
+        "login": definition.login,
     })
 }

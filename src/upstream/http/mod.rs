@@ -19,11 +19,14 @@ use super::{
     line::{Asked, Line, Outgoing, Pass, Ready, greet},
 };
 
+mod document;
 mod exchange;
 mod guarded;
 mod reply;
 mod wire;
 
+pub(super) use document::fetch;
+pub use document::{DOCUMENT_BYTES_MAX, DocumentError};
 use wire::IdleWires;
 
 /// Headers that belong to HTTP or MCP and cannot carry a credential.
