@@ -200,3 +200,6 @@ fn no_key(name: &Name, error: NoKey) -> LoginError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

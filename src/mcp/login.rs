@@ -91,3 +91,32 @@ pub(super) async fn session(
     let (id, session) = login::open(proctor, server, login, &verified).await?;
     Ok((id.as_str().into(), session))
 }
+
+#[cfg(test)]
+mod tests {
+    use proctor_domain::user_connection::Status;
+
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_have_a_session_gets_403_which_no_new_token_changes() {
+        let missing = vec![(Name::new("mail").unwrap(), Status::Expired)];
+        let refused = NotOpened::Refused { code: "accounts_missing", message: "connect".to_owned(), missing };
+        let Turned::Forbidden(code, fault) = Turned::from(refused) else { panic!("not forbidden") };
+        assert_eq!((code, fault.status), ("accounts_missing", StatusCode::FORBIDDEN));
+        let data = r#"{"code":"accounts_missing","missing":[{"connection":"mail","status":"expired"}]}"#;
+        assert_eq!(fault.data.as_deref(), Some(data));
+        assert_eq!(fault.challenge, None);
+    }
+
+    #[test]
+    fn what_cannot_be_found_out_is_a_503_and_never_the_tokens_fault() {
+        let provider = Name::new("corp").unwrap();
+        let away = LoginError::Unavailable { provider, reason: "it is away".to_owned() };
+        for error in [NotOpened::Login(away), NotOpened::Unavailable("busy".to_owned())] {
+            let Turned::Later(fault) = Turned::from(error) else { panic!("not later") };
+            assert_eq!(fault.status, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert!(matches!(Turned::from(LoginError::Expired), Turned::Away("login_expired", _)));
+    }
+}

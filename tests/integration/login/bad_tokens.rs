@@ -76,7 +76,7 @@ fn each_bad_token_is_refused_with_its_reason_and_opens_nothing() {
     refused(&office.knock("opaque"), 401, "login_malformed");
     refused(&office.knock(&"x".repeat(20_000)), 401, "login_malformed");
     assert!(office.sessions().is_empty());
-    assert!(office.acts("subject_registered").is_empty());
+    assert!(office.acts("SubjectRegistered").is_empty());
     // All but for that, it is good.
     office.agent(&good).call("echo", "{}").result();
 }

@@ -86,10 +86,10 @@ fn whoever_has_not_connected_every_account_is_told_which() {
     // It is on the record when the server stops, and otherwise once a minute.
     office.world.server.terminate();
     office.world.server = office.world.another();
-    let act = &office.acts("login_refused")[0];
+    let act = &office.acts("LoginRefused")[0];
     assert_eq!((act["user"].as_str(), act["reason"].as_str()), (Some("ada"), Some("accounts_missing")));
     assert_eq!(act["details"]["provider"], "corp");
-    let failed = office.acts("authentications_failed");
+    let failed = office.acts("AuthenticationsFailed");
     assert!(failed.iter().any(|act| act["reason"] == "accounts_missing"), "{failed:?}");
     let credential = json!({ "type": "bearer", "token": "t" });
     office.world.put("/api/v1/users/ada/connections/mine/credential", &credential).expect(200);

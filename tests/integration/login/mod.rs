@@ -64,7 +64,7 @@ impl Office {
     }
 
     fn acts(&self, kind: &str) -> Vec<Value> {
-        self.world.pages(&format!("/api/v1/audit/acts?kind={kind}"))
+        self.world.pages(&format!("/api/v1/audit/acts?type={kind}"))
     }
 }
 
@@ -133,14 +133,14 @@ fn from_the_first_401_to_the_audit_trail() {
     let session = office.only_session();
     assert_eq!(session["user"], "ada@example.com");
     assert_eq!(session["opened_by"], json!({ "login": "corp" }));
-    assert_eq!((session["state"].as_str(), session["access"].as_str()), (Some("active"), Some("full")));
+    assert_eq!((session["state"].as_str(), session["access"].as_str()), (Some("open"), Some("full")));
     let calls = world.trail("user=ada%40example.com");
     assert_eq!(calls.len(), 2);
     assert!(calls.iter().all(|call| call["session_id"] == session["session_id"]), "{calls:?}");
-    let opened = office.acts("session_opened");
+    let opened = office.acts("SessionOpened");
     assert_eq!(opened.len(), 1);
     assert_eq!(opened[0]["by"], json!({ "login": "corp" }));
-    assert_eq!(office.acts("subject_registered")[0]["by"], json!({ "login": "corp" }));
+    assert_eq!(office.acts("SubjectRegistered")[0]["by"], json!({ "login": "corp" }));
     // Neither the token nor whose it is goes further, or stands anywhere.
     for received in office.upstream.ledger().read().received {
         assert_eq!(received.header("authorization"), None);
@@ -169,7 +169,7 @@ fn the_terms_of_the_virtual_server_hold_for_its_logins() {
     let office =
         Office::open_with(&json!({ "provider": "corp", "ttl_seconds_max": 60, "access": "read_only" }));
     let agent = office.agent(&office.token("ada"));
-    assert_eq!(agent.tools(), ["read_thing"]);
+    assert_eq!(agent.tools(), ["big", "read_thing"]);
     let session = office.only_session();
     assert_eq!(session["access"], "read_only");
     let at = |member: &str| {
@@ -204,7 +204,7 @@ fn many_first_requests_at_once_open_one_session() {
     });
     let session = office.only_session();
     assert_eq!(session["calls_admitted"], 24);
-    assert_eq!(office.acts("subject_registered").len(), 1);
+    assert_eq!(office.acts("SubjectRegistered").len(), 1);
     assert_eq!(office.upstream.ledger().count("echo"), 24);
 }
 
