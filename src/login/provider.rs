@@ -233,20 +233,4 @@ fn metadata_urls(issuer: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_is_looked_for_where_both_rules_put_it() {
-        let of = |issuer| metadata_urls(issuer).join(" ");
-        let plain = "https://a.example/.well-known/openid-configuration \
-                     https://a.example/.well-known/oauth-authorization-server";
-        assert_eq!(of("https://a.example"), plain);
-        assert_eq!(of("https://a.example/"), plain);
-        assert_eq!(
-            of("https://a.example/realms/staff"),
-            "https://a.example/realms/staff/.well-known/openid-configuration \
-             https://a.example/.well-known/oauth-authorization-server/realms/staff"
-        );
-    }
-}
+mod tests;

@@ -1,3 +1,5 @@
+//! Tokens that are good, and tokens that are bad, before any signature is looked at.
+
 use serde_json::json;
 
 use super::*;

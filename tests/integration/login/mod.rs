@@ -141,6 +141,9 @@ fn from_the_first_401_to_the_audit_trail() {
     assert_eq!(opened.len(), 1);
     assert_eq!(opened[0]["by"], json!({ "login": "corp" }));
     assert_eq!(office.acts("SubjectRegistered")[0]["by"], json!({ "login": "corp" }));
+    let registered = &office.acts("IdentityProviderRegistered")[0];
+    assert_eq!(registered["object"], json!({ "kind": "identity_provider", "id": "corp" }));
+    assert_eq!(registered["details"]["issuer"], json!(provider.issuer));
     // Neither the token nor whose it is goes further, or stands anywhere.
     for received in office.upstream.ledger().read().received {
         assert_eq!(received.header("authorization"), None);
