@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, day};
 use crate::config::{Config, PublicUrl};
 use crate::journal::{Delivered, Journal, Listener};
+use crate::login::Logins;
 use crate::manifests::Manifests;
 use crate::mcp::Door;
 use crate::targets::Targets;
@@ -47,6 +48,8 @@ pub struct Proctor {
     pub api_keys: ApiKeys,
     /// Authentications that failed, at either door.
     pub failures: FailureCounter,
+    /// Identity providers and their tokens.
+    pub logins: Logins,
     /// What definitions cost a model.
     pub token_counts: Arc<TokenCounts>,
     /// The way out.
@@ -100,7 +103,10 @@ impl Listener for Changes {
             let matters = match &event.event {
                 Event::Session(event) => matches!(event, SessionEvent::SessionRevoked { .. }),
                 Event::Connection(_) | Event::VirtualServer(_) | Event::Subject(_) => true,
-                Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => false,
+                Event::IdentityProvider(_)
+                | Event::UserConnection(_)
+                | Event::ApiKey(_)
+                | Event::Watch(_) => false,
             };
             if matters {
                 // Nobody may be listening, which is no failure.

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring};
 use crate::config::Config;
 use crate::journal::{Delivered, Listener, Reader, StoreError};
+use crate::login::{Logins, Pace};
 use crate::manifests::Manifests;
 use crate::proctor::{Changes, Proctor};
 use crate::targets::Targets;
@@ -122,13 +123,15 @@ impl Server {
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
         let targets = Arc::new(Targets::new(Arc::clone(&vault), Arc::clone(&reader)));
         journal.listen(Arc::clone(&targets) as _).await?;
-        let limits = Limits { answer_bytes_max: config.result_bytes_max, ..Limits::default() };
+        let upstreams =
+            Upstreams::new(Limits { answer_bytes_max: config.result_bytes_max, ..Limits::default() });
         let proctor = Arc::new(Proctor {
             changes: sender,
             keyring: Keyring::new(Arc::clone(&vault), Arc::clone(&reader)),
             manifests: Manifests::new(Arc::clone(&directory)),
             targets,
-            upstreams: Upstreams::new(limits),
+            logins: Logins::new(upstreams.clone(), Pace::default()),
+            upstreams,
             api_keys: ApiKeys::default(),
             failures: FailureCounter::default(),
             door: Default::default(),
@@ -192,6 +195,7 @@ impl Server {
         }
         mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
+        proctor.logins.refused.flush(&proctor.directory).await;
         web.stop(true).await;
         let served = serving.await;
         proctor.upstreams.shutdown().await;
@@ -292,6 +296,7 @@ async fn flush_forever(proctor: Arc<Proctor>) {
         tokio::time::sleep(FLUSH_EVERY).await;
         mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
+        proctor.logins.refused.flush(&proctor.directory).await;
     }
 }
 

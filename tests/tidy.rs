@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("manifests", &["actors", "journal"]),
     ("payload", &["vault", "actors"]),
     ("upstream", &["journal"]),
+    ("opening", &["actors", "journal", "vault"]),
     ("targets", &["actors", "journal", "upstream", "vault"]),
 ];
 

@@ -78,9 +78,11 @@ impl Scene {
             }],
             capture: Capture::Full,
             missing_accounts: MissingAccounts::Refuse,
+            login: None,
         };
         let connections = BTreeMap::from([(notes, connection)]);
-        let define = VirtualServerCommand::Define { by: by(), definition, connections };
+        let define =
+            VirtualServerCommand::Define { by: by(), definition, connections, providers: BTreeMap::new() };
         directory.tell::<VirtualServer>("support", define).await?;
         directory.tell::<Subject>(SUBJECT, SubjectCommand::Register { by: by() }).await?;
         Ok(())
@@ -99,10 +101,11 @@ impl Scene {
                 access: Access::Full,
                 tools: None,
                 ttl_seconds: 3_600,
+                until: None,
                 calls_max: u32::MAX,
                 label_indexes: Vec::new(),
             },
-            grounds: OpeningGrounds { subject, server, user_connections: Vec::new() },
+            grounds: OpeningGrounds { subject, server, user_connections: Vec::new(), provider: None },
         };
         self.directory.tell::<Session>(&id, command).await?;
         Ok(id)

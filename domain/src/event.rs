@@ -4,6 +4,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 
 use crate::api_key::{ApiKey, ApiKeyEvent};
 use crate::connection::{Connection, ConnectionEvent};
+use crate::identity_provider::{IdentityProvider, IdentityProviderEvent};
 use crate::session::{Session, SessionEvent};
 use crate::subject::{Subject, SubjectEvent};
 use crate::user_connection::{UserConnection, UserConnectionEvent};
@@ -134,6 +135,7 @@ macro_rules! events {
 events!(
     Connection(ConnectionEvent),
     VirtualServer(VirtualServerEvent),
+    IdentityProvider(IdentityProviderEvent),
     Subject(SubjectEvent),
     UserConnection(UserConnectionEvent),
     Session(SessionEvent),

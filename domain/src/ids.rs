@@ -41,7 +41,8 @@ macro_rules! id {
 }
 
 id!(
-    /// One agent run: `ses_` and a UUIDv7.
+    /// One agent run: `ses_` and a UUID: version 7 where it was minted, version 8 where it follows
+    /// from the token of whoever brought a login.
     SessionId
 );
 id!(
@@ -61,7 +62,7 @@ id!(
     ReplicaId
 );
 
-/// The name of a connection or a virtual server: `^[a-z0-9][a-z0-9_-]{0,62}$`.
+/// The name of a connection, a virtual server or an identity provider: `^[a-z0-9][a-z0-9_-]{0,62}$`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(Arc<str>);
@@ -118,6 +119,8 @@ pub enum By {
     Key(KeyId),
     /// Proctor itself, in the process of this name.
     Replica(ReplicaId),
+    /// Whoever showed an access token of the identity provider of this name.
+    Login(Name),
 }
 
 impl fmt::Display for By {
@@ -125,6 +128,7 @@ impl fmt::Display for By {
         match self {
             Self::Key(key) => write!(f, "key:{key}"),
             Self::Replica(replica) => write!(f, "replica:{replica}"),
+            Self::Login(provider) => write!(f, "login:{provider}"),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod connection;
 mod decider;
 mod event;
+pub mod identity_provider;
 mod ids;
 pub mod leaf;
 pub mod oauth2;

@@ -1,4 +1,5 @@
-//! What Proctor noticed beside the entities: reads of the audit trail, failed authentications.
+//! What Proctor noticed beside the entities: reads of the audit trail, failed authentications, logins
+//! that opened no session.
 //!
 //! One stream per key and day, or per door and day, so that none grows without bound.
 
@@ -8,7 +9,7 @@ use std::convert::Infallible;
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{aggregate, domain_event};
-use crate::{By, Decider, Micros, Place};
+use crate::{By, Decider, Micros, Name, Place, SubjectId};
 
 /// Where somebody knocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +46,21 @@ pub enum WatchEvent {
         /// How many.
         count: u64,
     },
+    /// Somebody with a good login got no session, during one minute.
+    LoginRefused {
+        /// The identity provider.
+        provider: Name,
+        /// The virtual server.
+        virtual_server: Name,
+        /// Whose login it was.
+        subject: SubjectId,
+        /// Why, as a stable code.
+        reason: String,
+        /// The minute, counted from the epoch.
+        minute: i64,
+        /// How many times.
+        count: u64,
+    },
     /// A process began to serve.
     ReplicaStarted {
         /// Which.
@@ -57,6 +73,7 @@ pub enum WatchEvent {
 domain_event!(WatchEvent {
     AuditTrailRead = "1",
     AuthenticationsFailed = "1",
+    LoginRefused = "1",
     ReplicaStarted = "1",
 });
 

@@ -4,6 +4,7 @@
 
 use proctor_domain::api_key::{ApiKeyEvent, Role};
 use proctor_domain::connection::{Catalog, ConnectionEvent, Era, Settings};
+use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::session::SessionEvent;
 use proctor_domain::subject::SubjectEvent;
 use proctor_domain::user_connection::UserConnectionEvent;
@@ -34,6 +35,7 @@ pub(crate) fn project<'a>(
     let act = match &recorded.event {
         Event::Connection(event) => connection(recorded, event),
         Event::VirtualServer(event) => virtual_server(recorded, event),
+        Event::IdentityProvider(event) => identity_provider(recorded, event),
         Event::Subject(event) => subject(recorded, event),
         Event::UserConnection(event) => match user_connection(recorded, event) {
             Some(act) => act,
@@ -130,6 +132,21 @@ fn virtual_server<'a>(recorded: &'a Recorded, event: &'a VirtualServerEvent) -> 
         }
         Event::VirtualServerRetired { by, reason } => {
             Act::on(recorded, "virtual_server_retired", by).because(reason)
+        }
+    }
+}
+
+fn identity_provider<'a>(recorded: &'a Recorded, event: &'a IdentityProviderEvent) -> Act<'a> {
+    use IdentityProviderEvent as Event;
+    match event {
+        Event::IdentityProviderRegistered { by, settings } => {
+            Act::on(recorded, "identity_provider_registered", by).with(json!(settings))
+        }
+        Event::IdentityProviderRevised { by, settings } => {
+            Act::on(recorded, "identity_provider_revised", by).with(json!(settings))
+        }
+        Event::IdentityProviderRetired { by, reason } => {
+            Act::on(recorded, "identity_provider_retired", by).because(reason)
         }
     }
 }
@@ -283,6 +300,14 @@ fn watch(event: &WatchEvent) -> Act<'_> {
             reason: Some(reason),
             details: json!({ "minute": minute, "count": count }),
         },
+        WatchEvent::LoginRefused { provider, virtual_server, subject, reason, minute, count } => Act {
+            by: None,
+            kind: "login_refused",
+            object: ("virtual_server", virtual_server.as_str()),
+            subject: subject.as_str().into(),
+            reason: Some(reason),
+            details: json!({ "provider": provider, "minute": minute, "count": count }),
+        },
         WatchEvent::ReplicaStarted { by, program } => Act {
             by: Some(by),
             kind: "replica_started",
@@ -291,6 +316,7 @@ fn watch(event: &WatchEvent) -> Act<'_> {
                 match by {
                     By::Replica(replica) => replica.as_str(),
                     By::Key(key) => key.as_str(),
+                    By::Login(provider) => provider.as_str(),
                 },
             ),
             subject: Value::Null,
@@ -336,5 +362,9 @@ fn definition_details(definition: &Definition) -> Json {
         Capture::Digest => "digest",
         Capture::None => "none",
     };
-    json!({ "tools": tools, "capture": capture })
+    let mut details = json!({ "tools": tools, "capture": capture });
+    if let Some(login) = &definition.login {
+        details["login"] = json!(login);
+    }
+    details
 }

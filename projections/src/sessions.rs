@@ -89,6 +89,7 @@ pub(crate) fn by_columns(by: &By) -> (Value<'_>, Value<'_>) {
     match by {
         By::Key(key) => ("key".into(), key.as_str().into()),
         By::Replica(replica) => ("replica".into(), replica.as_str().into()),
+        By::Login(provider) => ("login".into(), provider.as_str().into()),
     }
 }
 

@@ -278,6 +278,7 @@ impl Listener for Calls {
                     | ConnectionEvent::CatalogRefreshed { .. }
                     | ConnectionEvent::ConnectionTested { .. },
                 )
+                | Event::IdentityProvider(_)
                 | Event::ApiKey(_)
                 | Event::Watch(_) => {}
             }

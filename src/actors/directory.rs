@@ -100,6 +100,7 @@ impl Directory {
         let rooms = &self.rooms;
         rooms.connections.entities.len()
             + rooms.virtual_servers.entities.len()
+            + rooms.identity_providers.entities.len()
             + rooms.subjects.entities.len()
             + rooms.user_connections.entities.len()
             + rooms.sessions.entities.len()
@@ -329,6 +330,7 @@ impl Listener for Directory {
                 Event::Subject(_) => self.rooms.subjects.deliver(&stream.id, events),
                 Event::UserConnection(_) => self.rooms.user_connections.deliver(&stream.id, events),
                 Event::Session(_) => self.rooms.sessions.deliver(&stream.id, events),
+                Event::IdentityProvider(_) => self.rooms.identity_providers.deliver(&stream.id, events),
                 Event::ApiKey(_) => self.rooms.api_keys.deliver(&stream.id, events),
                 Event::Watch(_) => self.rooms.watches.deliver(&stream.id, events),
             }

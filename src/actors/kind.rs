@@ -2,6 +2,7 @@
 
 use proctor_domain::api_key::ApiKey;
 use proctor_domain::connection::Connection;
+use proctor_domain::identity_provider::IdentityProvider;
 use proctor_domain::session::Session;
 use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::UserConnection;
@@ -50,6 +51,7 @@ macro_rules! kinds {
 kinds!(
     Connection in connections,
     VirtualServer in virtual_servers,
+    IdentityProvider in identity_providers,
     Subject in subjects,
     UserConnection in user_connections,
     Session in sessions,

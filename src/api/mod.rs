@@ -15,6 +15,7 @@ mod confirmation;
 mod connections;
 mod filters;
 mod health;
+mod identity_providers;
 mod metrics;
 mod opened;
 mod page;

@@ -63,6 +63,8 @@ codes! {
     ConnectionNotFound = 404 "connection_not_found" "There is no such connection";
     /// No such virtual server.
     VirtualServerNotFound = 404 "virtual_server_not_found" "There is no such virtual server";
+    /// No such identity provider.
+    IdentityProviderNotFound = 404 "identity_provider_not_found" "There is no such identity provider";
     /// No such session.
     SessionNotFound = 404 "session_not_found" "There is no such session";
     /// No such user.
@@ -95,6 +97,10 @@ codes! {
     InvalidLink = 422 "invalid_link" "The link cannot be made";
     /// An authorization server that does not let itself be found or used.
     DiscoveryFailed = 502 "discovery_failed" "The authorization server cannot be used";
+    /// The identity provider's name is taken.
+    IdentityProviderExists = 409 "identity_provider_exists" "The identity provider exists";
+    /// The identity provider is out of use.
+    IdentityProviderRetired = 409 "identity_provider_retired" "The identity provider was retired";
     /// The user has to connect accounts first.
     AccountsMissing = 409 "accounts_missing" "The user has to connect accounts first";
     /// The user may not have sessions.
@@ -113,6 +119,10 @@ codes! {
     InvalidConnection = 422 "invalid_connection" "The connection cannot be set like this";
     /// A credential that the connection does not take, or that cannot be sent.
     InvalidCredential = 422 "invalid_credential" "The credential cannot be used";
+    /// Settings of an identity provider that cannot work.
+    InvalidIdentityProvider = 422 "invalid_identity_provider" "The identity provider cannot be set like this";
+    /// A definition that names an identity provider that is not there.
+    UnknownIdentityProvider = 422 "unknown_identity_provider" "The definition names an unknown identity provider";
     /// A definition that contradicts itself or a limit.
     InvalidDefinition = 422 "invalid_definition" "The virtual server cannot be defined like this";
     /// A definition that names a connection that is not there.

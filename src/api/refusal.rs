@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use proctor_domain::Name;
 use proctor_domain::api_key::ApiKeyError;
 use proctor_domain::connection::ConnectionError;
+use proctor_domain::identity_provider::IdentityProviderError;
 use proctor_domain::session::SessionError;
 use proctor_domain::subject::SubjectError;
 use proctor_domain::user_connection::{Status, UserConnectionError};
@@ -73,8 +74,20 @@ impl From<VirtualServerError> for Problem {
             VirtualServerError::Retired => Code::VirtualServerRetired,
             VirtualServerError::Invalid(_) => Code::InvalidDefinition,
             VirtualServerError::UnknownConnection { .. } => Code::UnknownConnection,
+            VirtualServerError::UnknownProvider { .. } => Code::UnknownIdentityProvider,
             VirtualServerError::NoCatalog(_) => Code::CatalogNotRead,
             VirtualServerError::UnknownTool { .. } => Code::UnknownTool,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<IdentityProviderError> for Problem {
+    fn from(error: IdentityProviderError) -> Self {
+        let code = match &error {
+            IdentityProviderError::Unknown => Code::IdentityProviderNotFound,
+            IdentityProviderError::Exists => Code::IdentityProviderExists,
+            IdentityProviderError::Retired => Code::IdentityProviderRetired,
         };
         Self::new(code, error.to_string())
     }
@@ -96,7 +109,13 @@ impl From<SessionError> for Problem {
                 return Self::new(Code::AccountsMissing, error.to_string()).with("missing", missing);
             }
             // Identifiers are made here, so that none of these can be asked for at this door.
-            SessionError::Exists | SessionError::UnknownCall(_) | SessionError::CallExists(_) => {
+            SessionError::Exists
+            | SessionError::UnknownCall(_)
+            | SessionError::CallExists(_)
+            // Nor is a session of a login opened at this one.
+            | SessionError::NoLogin { .. }
+            | SessionError::ProviderNotInUse(_)
+            | SessionError::Over => {
                 return Self::internal("change a session", &error);
             }
         };

@@ -12,7 +12,7 @@ use proctor_domain::api_key::Role;
 
 use super::caller::authenticate;
 use super::problem::{Code, Problem};
-use super::{audit, connections, revocations, sessions, users, virtual_servers};
+use super::{audit, connections, identity_providers, revocations, sessions, users, virtual_servers};
 
 /// Where all of it stands.
 pub(super) const PREFIX: &str = "/api/v1";
@@ -100,6 +100,15 @@ routes! {
     "/users/{user}/connections/{connection}/verify" { POST Minter users::verify }
     "/users/{user}/connections/{connection}/disconnect" { POST Minter users::disconnect }
     "/virtual-servers/{name}/retire" { POST Admin virtual_servers::retire }
+    "/identity-providers" {
+        GET Auditor identity_providers::list,
+        POST Admin identity_providers::register,
+    }
+    "/identity-providers/{name}" {
+        GET Auditor identity_providers::show,
+        PUT Admin identity_providers::revise,
+    }
+    "/identity-providers/{name}/retire" { POST Admin identity_providers::retire }
     "/sessions" {
         GET MinterOrAuditor sessions::list,
         POST Minter sessions::mint,

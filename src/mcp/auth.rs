@@ -16,6 +16,7 @@ use proctor_domain::watch::Door;
 use proctor_domain::{Name, SessionId};
 
 use super::answer::{Fault, codes, push_text};
+use super::login::{self, Turned};
 use crate::actors::now;
 use crate::proctor::Proctor;
 use crate::vault::TokenError;
@@ -86,32 +87,47 @@ pub(super) async fn caller(request: &HttpRequest, server: &Name, proctor: &Proct
         return Err(refuse("token_malformed", true, "there are two Authorization headers".to_owned()));
     }
     let audience = proctor.mcp_server_url(server.as_str());
-    let verified = proctor
-        .vault
-        .tokens()
-        .verify(token, &audience, now().0)
-        .map_err(|error| refuse(reason_of(&error), true, error.to_string()))?;
-    let session = proctor
-        .directory
-        .state::<Session>(&verified.claims.session)
-        .await
-        .map_err(|error| Fault::unavailable(error.to_string()))?;
+    let (session_id, session) = match proctor.vault.tokens().verify(token, &audience, now().0) {
+        Ok(verified) => {
+            let id = &verified.claims.session;
+            let session = proctor.directory.state::<Session>(id).await;
+            (id.as_str().into(), session.map_err(|error| Fault::unavailable(error.to_string()))?)
+        }
+        Err(error) => match login::taken(proctor, server).await? {
+            Some(taken) if is_of_another(&error) => {
+                // Apart, as everything that not everybody needs.
+                let session = Box::pin(login::session(proctor, server, &taken, token)).await;
+                session.map_err(|turned| match turned {
+                    Turned::Away(reason, message) => refuse(reason, true, message),
+                    Turned::Forbidden(reason, fault) => {
+                        proctor.failures.count(Door::Mcp, reason);
+                        fault
+                    }
+                    Turned::Later(fault) => fault,
+                })?
+            }
+            Some(_) | None => return Err(refuse(reason_of(&error), true, error.to_string())),
+        },
+    };
     let Some(terms) = session.terms().filter(|terms| terms.virtual_server == *server).cloned() else {
         let message = "the session of this token is not known here: mint a new session";
         return Err(refuse("session_unknown", true, message.to_owned()));
     };
-    Ok(Caller {
-        session_id: verified.claims.session.as_str().into(),
-        session,
-        terms,
-        address: request.peer_addr().map(|address| address.ip()),
-    })
+    Ok(Caller { session_id, session, terms, address: request.peer_addr().map(|address| address.ip()) })
 }
 
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Whether a token that was refused can be one of an identity provider.
+fn is_of_another(error: &TokenError) -> bool {
+    match error {
+        TokenError::Malformed | TokenError::WrongAlgorithm { .. } | TokenError::UnknownKey => true,
+        TokenError::BadSignature | TokenError::WrongAudience | TokenError::Expired => false,
+    }
 }
 
 fn reason_of(error: &TokenError) -> &'static str {
@@ -164,13 +180,17 @@ impl Caller {
 
     /// The 401 of a session that has ended.
     pub fn ended(&self, proctor: &Proctor, reason: Refusal) -> Fault {
-        let message = format!("the session has ended ({}): mint a new session", reason.code());
+        let message = format!(
+            "the session has ended ({}): mint a new session, or get a new access token",
+            reason.code()
+        );
         unauthorized(proctor, self.server(), reason.code(), true, message)
     }
 }
 
-/// `GET /.well-known/oauth-protected-resource/mcp/{virtual_server}`: RFC 9728. It says the same of
-/// every name, so nobody learns from it which virtual servers there are.
+/// `GET /.well-known/oauth-protected-resource/mcp/{virtual_server}`: RFC 9728. Where logins are taken,
+/// it says of which issuer. Of all other names it says the same, so nobody learns from it which
+/// virtual servers there are beside those.
 pub(super) async fn metadata(request: HttpRequest, proctor: web::Data<Proctor>) -> HttpResponse {
     if let Err(fault) = check_addressing(&request, &proctor) {
         return fault.reply("null").into_response();
@@ -178,8 +198,24 @@ pub(super) async fn metadata(request: HttpRequest, proctor: web::Data<Proctor>) 
     let Some(server) = server_named(&request) else {
         return HttpResponse::NotFound().finish();
     };
+    let provider = match login::provider_of(&proctor, &server).await {
+        Ok(provider) => provider,
+        Err(fault) => return fault.reply("null").into_response(),
+    };
     let mut json = String::from("{\"resource\":");
     push_text(&mut json, &proctor.mcp_server_url(server.as_str()));
+    if let Some(provider) = provider {
+        json.push_str(",\"authorization_servers\":[");
+        push_text(&mut json, &provider.issuer);
+        json.push(']');
+        for (index, scope) in provider.scopes.iter().enumerate() {
+            json.push_str(if index == 0 { ",\"scopes_supported\":[" } else { "," });
+            push_text(&mut json, scope);
+        }
+        if !provider.scopes.is_empty() {
+            json.push(']');
+        }
+    }
     json.push_str(",\"bearer_methods_supported\":[\"header\"]}");
     HttpResponse::Ok().content_type("application/json").body(json)
 }

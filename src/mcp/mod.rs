@@ -15,6 +15,7 @@ mod envelope;
 mod gate;
 mod legacy;
 mod link;
+mod login;
 mod members;
 mod modern;
 mod repeats;

@@ -192,6 +192,7 @@ impl Subscription {
             | Event::Subject(_)
             | Event::UserConnection(_)
             | Event::Session(_)
+            | Event::IdentityProvider(_)
             | Event::ApiKey(_)
             | Event::Watch(_) => {}
         }

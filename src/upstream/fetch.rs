@@ -20,7 +20,7 @@ use super::guard::{DialError, Dialer, Endpoint, EndpointError, Reach};
 /// How long one request may take, from the name's resolution to the answer's last byte.
 const FETCH_WAIT: Duration = Duration::from_secs(10);
 /// Longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
+pub const FETCHED_BYTES_MAX: usize = 256 * 1024;
 
 /// One request.
 pub struct Fetch<'a> {
@@ -63,7 +63,7 @@ pub enum FetchError {
     #[error("did not answer within {} s", FETCH_WAIT.as_secs())]
     TimedOut,
     /// More came back than is read.
-    #[error("answered with more than {ANSWER_BYTES_MAX} bytes")]
+    #[error("answered with more than {FETCHED_BYTES_MAX} bytes")]
     TooLarge,
 }
 
@@ -98,13 +98,13 @@ async fn exchange(dialer: &Dialer, request: Fetch<'_>) -> Result<Fetched, FetchE
         let (head, mut body) = response.into_parts();
         let announced =
             head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: usize| length > ANSWER_BYTES_MAX) {
+        if announced.is_some_and(|length: usize| length > FETCHED_BYTES_MAX) {
             return Err(FetchError::TooLarge);
         }
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.map_err(FetchError::Broken)?.into_data() {
-                if bytes.len() + data.len() > ANSWER_BYTES_MAX {
+                if bytes.len() + data.len() > FETCHED_BYTES_MAX {
                     return Err(FetchError::TooLarge);
                 }
                 bytes.extend_from_slice(&data);

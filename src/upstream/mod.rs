@@ -1,7 +1,8 @@
 //! The way out: Proctor as a client of the real MCP servers.
 //!
 //! Tool calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
-//! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`].
+//! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`]. What identity providers
+//! publish is read with [`Upstreams::document`].
 //!
 //! **Invariants.** No tool call leaves without an admission whose gate was asked immediately
 //! before the first byte. No call is repeated by itself, unless no byte of it can have been acted
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 mod admission;
 mod catalog;
+mod document;
 mod envelope;
 mod failure;
 mod fetch;
@@ -32,8 +34,9 @@ mod way;
 
 pub use admission::{Admission, Gate, Passage, Refusal};
 pub use catalog::{Catalog, RejectedTool, Tool};
+pub use document::DocumentError;
 pub use failure::{FailureKind, UpstreamError};
-pub use fetch::{Fetch, FetchError, Fetched};
+pub use fetch::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
 pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
 pub use headers::{HeaderParam, header_params};
 pub use line::Probed;

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
@@ -22,8 +23,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, Call, Catalog, Dialer, Era, FailureKind, Fetch, FetchError, Fetched, Limits, Outcome, Probed,
-    Target, UpstreamError, catalog,
+    Admission, Call, Catalog, Dialer, DocumentError, Era, FailureKind, Fetch, FetchError, Fetched, Limits,
+    Outcome, Probed, Target, UpstreamError, catalog,
+    document::document,
     envelope::{self, Answer},
     failure::{Failure, Shown},
     fetch::fetch,
@@ -117,6 +119,15 @@ impl Upstreams {
     /// When it may not be sent, or no answer comes back in time and within the limit.
     pub async fn fetch(&self, request: Fetch<'_>) -> Result<Fetched, FetchError> {
         fetch(&self.0.dialer, request).await
+    }
+
+    /// Fetches a small JSON document that is no part of MCP; see [`DocumentError`]. Without encryption
+    /// only where a private network is allowed.
+    ///
+    /// # Errors
+    /// When it cannot be had whole.
+    pub async fn document(&self, url: &str, private_network: bool) -> Result<Bytes, DocumentError> {
+        document(&self.0.dialer, url, private_network).await
     }
 
     /// Calls a tool for `subject`.

@@ -21,7 +21,9 @@ pub use master_key::{MasterKey, MasterKeyError};
 pub use purpose_keys::{Purpose, PurposeKeyRow};
 pub use sealed::{Identity, KEY_BYTES, KeyId, OpenError, SEALED_OVERHEAD_BYTES, sealed_by};
 pub use sealed_text::{McpSession, SEALED_TEXT_BYTES_MAX, TooLong};
-pub use tokens::{Claims, SessionTokens, TOKEN_BYTES_MAX, TokenError, VerifiedToken};
+pub use tokens::{
+    Claims, Lasting, SessionTokens, TOKEN_BYTES_MAX, TokenCache, TokenError, TokenHash, VerifiedToken,
+};
 
 use std::fmt;
 

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use super::VaultError;
 use super::purpose_keys::PurposeKey;
 use super::sealed::KEY_BYTES;
-use cache::{TokenCache, TokenHash};
+pub use cache::{Lasting, TokenCache, TokenHash};
 
 /// No token of ours is longer; longer texts are refused unread.
 pub const TOKEN_BYTES_MAX: usize = 4_096;
@@ -97,7 +97,7 @@ pub struct SessionTokens {
     /// Newest first: the first one signs. Never empty.
     keys: Vec<SigningKey>,
     validation: Validation,
-    seen: TokenCache,
+    seen: TokenCache<VerifiedToken>,
 }
 
 struct SigningKey {
@@ -212,7 +212,7 @@ impl std::fmt::Debug for SessionTokens {
     }
 }
 
-impl VerifiedToken {
+impl Lasting for VerifiedToken {
     fn expired(&self, now_us: i64) -> bool {
         now_us >= self.claims.expires_at_s.saturating_mul(MICROSECONDS_PER_SECOND)
     }

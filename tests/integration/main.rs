@@ -14,6 +14,7 @@ mod door_legacy;
 mod door_modern;
 mod http;
 mod isolation;
+mod login;
 mod real_clients;
 mod real_upstreams;
 mod replicas;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::event::{Access, Client, Outcome};
 use crate::connection::Connection;
+use crate::identity_provider::IdentityProvider;
 use crate::subject::Subject;
 use crate::user_connection::UserConnection;
 use crate::virtual_server::VirtualServer;
@@ -24,6 +25,8 @@ pub struct Opening {
     pub tools: Option<Vec<String>>,
     /// How long it lasts, in seconds.
     pub ttl_seconds: u32,
+    /// When it ends at the latest.
+    pub until: Option<Micros>,
     /// After how many admitted calls it ends.
     pub calls_max: u32,
     /// Keyed blind indexes of its labels, in hexadecimal.
@@ -39,6 +42,8 @@ pub struct OpeningGrounds {
     pub server: Arc<VirtualServer>,
     /// Each connection of it for which every user brings a credential, with this user's.
     pub user_connections: Vec<UserGrounds>,
+    /// The identity provider, where somebody brought a login of it.
+    pub provider: Option<Arc<IdentityProvider>>,
 }
 
 /// A connection for which every user brings a credential, and one user's.

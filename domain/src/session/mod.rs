@@ -19,7 +19,7 @@ pub use event::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Te
 use crate::decider::aggregate;
 use crate::user_connection::Status;
 use crate::virtual_server::MissingAccounts;
-use crate::{CallId, Decider, Micros, Name, Place, Position, ReplicaId};
+use crate::{By, CallId, Decider, Micros, Name, Place, Position, ReplicaId};
 
 /// Shortest life of a session, in seconds.
 pub const TTL_SECONDS_MIN: u32 = 60;
@@ -64,6 +64,22 @@ pub enum SessionError {
         /// The names that exist.
         known: Vec<String>,
     },
+    /// A login that the virtual server does not take.
+    #[error(
+        "virtual server \"{server}\" takes no logins of \"{provider}\": use a token of another issuer, or mint a session"
+    )]
+    NoLogin {
+        /// The virtual server.
+        server: Name,
+        /// The identity provider.
+        provider: Name,
+    },
+    /// The identity provider is out of use.
+    #[error("the identity provider \"{0}\" is not in use: use a token of another issuer, or mint a session")]
+    ProviderNotInUse(Name),
+    /// It would have ended before it began.
+    #[error("the time that the session was to end at is over: get a new token")]
+    Over,
     /// Accounts that the user has to connect first.
     #[error("the user has no usable account at: {}; connect the accounts first", accounts(.0))]
     AccountsMissing(Vec<(Name, Status)>),
@@ -189,6 +205,19 @@ impl Session {
         if grounds.subject.is_blocked() {
             return Err(SessionError::SubjectBlocked);
         }
+        if let By::Login(provider) = &opening.by {
+            let taken = grounds.server.definition().login.as_ref();
+            if taken.is_none_or(|login| login.provider != *provider) {
+                let (server, provider) = (opening.virtual_server.clone(), provider.clone());
+                return Err(SessionError::NoLogin { server, provider });
+            }
+            if !grounds.provider.as_ref().is_some_and(|provider| provider.is_usable()) {
+                return Err(SessionError::ProviderNotInUse(provider.clone()));
+            }
+        }
+        if opening.until.is_some_and(|until| until <= at) {
+            return Err(SessionError::Over);
+        }
         let unknown = opening.tools.iter().flatten().find(|tool| grounds.server.tool(tool).is_none());
         if let Some(tool) = unknown {
             return Err(SessionError::UnknownTool {
@@ -224,7 +253,10 @@ impl Session {
                 virtual_server: opening.virtual_server.clone(),
                 access: opening.access,
                 tools: opening.tools.clone(),
-                expires_at: at.plus_seconds(opening.ttl_seconds),
+                expires_at: match opening.until {
+                    Some(until) => until.min(at.plus_seconds(opening.ttl_seconds)),
+                    None => at.plus_seconds(opening.ttl_seconds),
+                },
                 calls_max: opening.calls_max,
                 label_indexes: opening.label_indexes.clone(),
             },

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Name;
+use crate::session::{Access, TTL_SECONDS_MAX, TTL_SECONDS_MIN};
 
 /// Most tools on one virtual server.
 pub const TOOLS_MAX: usize = 500;
@@ -68,6 +69,20 @@ pub struct ExposedTool {
     pub fixed_arguments: Option<Map<String, Value>>,
 }
 
+/// Whose access tokens open sessions by themselves, and on which terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The identity provider's name.
+    pub provider: Name,
+    /// How long such a session lasts at most, in seconds; as long as its token when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds_max: Option<u32>,
+    /// How much of the virtual server it may use.
+    #[serde(default)]
+    pub access: Access,
+}
+
 /// A virtual server as its administrator wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
@@ -82,6 +97,9 @@ pub struct Definition {
     /// What becomes of a session whose user has not connected every account that it needs.
     #[serde(default, skip_serializing_if = "MissingAccounts::is_refuse")]
     pub missing_accounts: MissingAccounts,
+    /// Whether people may bring their own login. Only minted sessions when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
 }
 
 /// A definition that cannot be put in force.
@@ -106,6 +124,9 @@ pub enum InvalidDefinition {
         /// How long it may be.
         chars_max: usize,
     },
+    /// A life that no session can have.
+    #[error("login.ttl_seconds_max is {0}: choose {TTL_SECONDS_MIN} to {TTL_SECONDS_MAX}")]
+    LoginTtl(u32),
 }
 
 impl Definition {
@@ -149,6 +170,10 @@ impl Definition {
         too_long("the instructions", &self.instructions, INSTRUCTIONS_CHARS_MAX)?;
         for description in self.tools.iter().filter_map(|tool| tool.description.as_deref()) {
             too_long("a tool's description", description, DESCRIPTION_CHARS_MAX)?;
+        }
+        let ttl_seconds_max = self.login.as_ref().and_then(|login| login.ttl_seconds_max);
+        if let Some(ttl) = ttl_seconds_max.filter(|ttl| !(TTL_SECONDS_MIN..=TTL_SECONDS_MAX).contains(ttl)) {
+            return Err(InvalidDefinition::LoginTtl(ttl));
         }
         let mut seen = BTreeSet::new();
         for name in self.tool_names() {

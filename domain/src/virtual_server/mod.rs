@@ -9,15 +9,19 @@ use serde::{Deserialize, Serialize};
 
 pub use definition::{
     Capture, DESCRIPTION_CHARS_MAX, Definition, ExposedTool, INSTRUCTIONS_CHARS_MAX, InvalidDefinition,
-    MissingAccounts, TOOL_NAME_BYTES_MAX, TOOLS_MAX,
+    Login, MissingAccounts, TOOL_NAME_BYTES_MAX, TOOLS_MAX,
 };
 
 use crate::connection::Connection;
 use crate::decider::{aggregate, domain_event};
+use crate::identity_provider::IdentityProvider;
 use crate::{By, Decider, Micros, Name, Place, Position};
 
 /// The connections that exist, as far as a definition's check needs them.
 pub type Connections = BTreeMap<Name, Arc<Connection>>;
+
+/// The identity providers that exist, as far as a definition's check needs them.
+pub type Providers = BTreeMap<Name, Arc<IdentityProvider>>;
 
 /// What can be asked of a [`VirtualServer`].
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub enum VirtualServerCommand {
         definition: Definition,
         /// All connections.
         connections: Connections,
+        /// All identity providers; none are needed where people bring no login.
+        providers: Providers,
     },
     /// Makes a new version, unless nothing changes.
     Revise {
@@ -39,6 +45,8 @@ pub enum VirtualServerCommand {
         definition: Definition,
         /// All connections.
         connections: Connections,
+        /// All identity providers; none are needed where people bring no login.
+        providers: Providers,
     },
     /// Ends every session opened so far.
     CutSessions {
@@ -114,6 +122,14 @@ pub enum VirtualServerError {
     /// A connection that is not there.
     #[error("there is no connection \"{name}\"; there are: {}", listed(.known))]
     UnknownConnection {
+        /// The name asked for.
+        name: Name,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// An identity provider that is not there.
+    #[error("there is no identity provider \"{name}\"; there are: {}", listed(.known))]
+    UnknownProvider {
         /// The name asked for.
         name: Name,
         /// The names that exist.
@@ -208,8 +224,19 @@ impl VirtualServer {
         self.cut_at
     }
 
-    fn check(definition: &Definition, connections: &Connections) -> Result<(), VirtualServerError> {
+    fn check(
+        definition: &Definition,
+        connections: &Connections,
+        providers: &Providers,
+    ) -> Result<(), VirtualServerError> {
         definition.check()?;
+        if let Some(Login { provider, .. }) = &definition.login
+            && !providers.get(provider).is_some_and(|provider| provider.is_usable())
+        {
+            let usable = providers.iter().filter(|(_, provider)| provider.is_usable());
+            let known = usable.map(|(name, _)| name.to_string()).collect();
+            return Err(VirtualServerError::UnknownProvider { name: provider.clone(), known });
+        }
         for rule in &definition.tools {
             let connection =
                 connections.get(&rule.connection).filter(|c| c.is_usable()).ok_or_else(|| {
@@ -242,8 +269,8 @@ impl Decider for VirtualServer {
     fn decide(&self, command: &VirtualServerCommand) -> Result<Vec<VirtualServerEvent>, VirtualServerError> {
         use VirtualServerCommand as Command;
         match (self.status, command) {
-            (Status::Unknown, Command::Define { by, definition, connections }) => {
-                Self::check(definition, connections)?;
+            (Status::Unknown, Command::Define { by, definition, connections, providers }) => {
+                Self::check(definition, connections, providers)?;
                 Ok(vec![VirtualServerEvent::VirtualServerDefined {
                     by: by.clone(),
                     definition: definition.clone(),
@@ -253,8 +280,8 @@ impl Decider for VirtualServer {
             (Status::Unknown, _) => Err(VirtualServerError::Unknown),
             (Status::Retired, Command::Retire { .. }) => Ok(Vec::new()),
             (Status::Retired, _) => Err(VirtualServerError::Retired),
-            (Status::Defined, Command::Revise { by, definition, connections }) => {
-                Self::check(definition, connections)?;
+            (Status::Defined, Command::Revise { by, definition, connections, providers }) => {
+                Self::check(definition, connections, providers)?;
                 if *definition == *self.definition {
                     return Ok(Vec::new());
                 }

@@ -5,6 +5,7 @@
 mod api_key;
 mod connection;
 mod forms;
+mod identity_provider;
 mod leaf;
 mod names;
 mod scene;

@@ -6,6 +6,7 @@ use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 use proctor_domain::connection::{
     AuthMethod, Catalog, CatalogTool, Connection, ConnectionEvent, CredentialKind, Era, Settings, Transport,
 };
+use proctor_domain::identity_provider::{self, IdentityProvider, IdentityProviderEvent};
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Session, SessionEvent, Terms,
 };
@@ -108,6 +109,7 @@ pub fn definition() -> Definition {
         instructions: "Search before you write.".to_owned(),
         tools: vec![tool("gmail", "search"), tool("gmail", "draft")],
         capture: Capture::Full,
+        login: None,
     }
 }
 
@@ -154,6 +156,24 @@ pub fn disconnected() -> UserConnectionEvent {
     UserConnectionEvent::UserConnectionDisconnected { by: by(), reason: reason() }
 }
 
+pub fn provider_settings() -> identity_provider::Settings {
+    identity_provider::Settings {
+        issuer: "https://login.example.com".to_owned(),
+        audience: None,
+        user_claim: "sub".to_owned(),
+        algorithms: identity_provider::Algorithm::DEFAULT.to_vec(),
+        scopes: Vec::new(),
+        private_network: false,
+    }
+}
+
+/// An identity provider to which this happened after it was registered.
+pub fn provider(then: impl IntoIterator<Item = (u64, IdentityProviderEvent)>) -> Arc<IdentityProvider> {
+    let settings = provider_settings();
+    let registered = IdentityProviderEvent::IdentityProviderRegistered { by: by(), settings };
+    state([(0, registered)].into_iter().chain(then))
+}
+
 /// What became of the account of the scene's user.
 pub fn account(events: impl IntoIterator<Item = UserConnectionEvent>) -> Arc<UserConnection> {
     state((10..).zip(events))
@@ -167,13 +187,14 @@ pub fn opening() -> Opening {
         access: Access::Full,
         tools: None,
         ttl_seconds: 3_600,
+        until: None,
         calls_max: 10,
         label_indexes: Vec::new(),
     }
 }
 
 pub fn opening_grounds() -> OpeningGrounds {
-    OpeningGrounds { subject: subject([]), server: server([]), user_connections: Vec::new() }
+    OpeningGrounds { subject: subject([]), server: server([]), user_connections: Vec::new(), provider: None }
 }
 
 pub fn terms() -> Terms {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use proctor_domain::Position;
 use proctor_domain::connection::{Connection, ConnectionEvent};
+use proctor_domain::identity_provider::IdentityProviderEvent;
+use proctor_domain::session::Access;
 use proctor_domain::virtual_server::{
     Capture, Connections, DESCRIPTION_CHARS_MAX, Definition, ExposedTool, INSTRUCTIONS_CHARS_MAX,
-    InvalidDefinition, MissingAccounts, TOOLS_MAX, VirtualServer, VirtualServerCommand as Command,
-    VirtualServerError, VirtualServerEvent,
+    InvalidDefinition, Login, MissingAccounts, Providers, TOOLS_MAX, VirtualServer,
+    VirtualServerCommand as Command, VirtualServerError, VirtualServerEvent,
 };
 
 use crate::scene::{
-    GMAIL, by, connection, defined, definition, given, name, reason, registered, state, tool,
+    GMAIL, by, connection, defined, definition, given, name, provider, reason, registered, state, tool,
 };
 
 fn retired_connection() -> Arc<Connection> {
@@ -28,12 +30,22 @@ fn connections() -> Connections {
     ])
 }
 
+fn providers() -> Providers {
+    let retired = IdentityProviderEvent::IdentityProviderRetired { by: by(), reason: reason() };
+    BTreeMap::from([(name("corp"), provider([])), (name("former"), provider([(1, retired)]))])
+}
+
+fn login(provider: &str, ttl_seconds_max: Option<u32>) -> Definition {
+    let login = Login { provider: name(provider), ttl_seconds_max, access: Access::Full };
+    Definition { login: Some(login), ..definition() }
+}
+
 fn define(definition: Definition) -> Command {
-    Command::Define { by: by(), definition, connections: connections() }
+    Command::Define { by: by(), definition, connections: connections(), providers: providers() }
 }
 
 fn revise(definition: Definition) -> Command {
-    Command::Revise { by: by(), definition, connections: connections() }
+    Command::Revise { by: by(), definition, connections: connections(), providers: providers() }
 }
 
 fn other_definition() -> Definition {
@@ -159,7 +171,12 @@ fn an_unknown_or_retired_connection_is_refused_with_the_names_that_can_be_used()
 
 #[test]
 fn where_there_is_no_connection_the_refusal_says_none() {
-    let command = Command::Define { by: by(), definition: definition(), connections: BTreeMap::new() };
+    let command = Command::Define {
+        by: by(),
+        definition: definition(),
+        connections: BTreeMap::new(),
+        providers: providers(),
+    };
     given::<VirtualServer>(vec![])
         .when(command)
         .then_expect_error_message("there is no connection \"gmail\"; there are: none");
@@ -209,6 +226,7 @@ fn a_text_may_be_as_long_as_its_limit_and_not_longer() {
         tools: vec![ExposedTool { description: Some("ä".repeat(of_tool)), ..tool("gmail", "search") }],
         capture: Capture::Full,
         missing_accounts: MissingAccounts::Refuse,
+        login: None,
     };
     let longest = with(DESCRIPTION_CHARS_MAX, INSTRUCTIONS_CHARS_MAX, DESCRIPTION_CHARS_MAX);
     assert_eq!(longest.check(), Ok(()));
@@ -235,4 +253,31 @@ fn the_state_of_a_virtual_server_follows_from_its_events() {
 
     let gone = state::<VirtualServer>((11..).zip(events.into_iter().chain([retired()])));
     assert!(gone.is_known() && !gone.is_usable() && gone.is_retired());
+}
+
+#[test]
+fn people_may_bring_a_login_of_a_provider_that_is_in_use() {
+    let definition = login("corp", Some(3_600));
+    given::<VirtualServer>(vec![])
+        .when(define(definition.clone()))
+        .then_expect_events(vec![defined(definition)]);
+    for missing in ["former", "nowhere"] {
+        let known = vec!["corp".to_owned()];
+        let error = VirtualServerError::UnknownProvider { name: name(missing), known };
+        refused(login(missing, None), error);
+    }
+}
+
+#[test]
+fn a_session_of_a_login_cannot_be_limited_to_a_life_that_no_session_has() {
+    for ttl in [0, 59, 86_401] {
+        refused(login("corp", Some(ttl)), InvalidDefinition::LoginTtl(ttl));
+    }
+}
+
+#[test]
+fn taking_the_login_away_is_a_change() {
+    given::<VirtualServer>(vec![defined(login("corp", None))])
+        .when(revise(definition()))
+        .then_expect_events(vec![revised(definition())]);
 }

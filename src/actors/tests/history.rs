@@ -78,6 +78,7 @@ impl States {
                             subject: self.subject(opening.subject.as_str()),
                             server: Arc::clone(&self.server),
                             user_connections: Vec::new(),
+                            provider: None,
                         },
                         opening: opening.clone(),
                     },
@@ -119,9 +120,9 @@ impl States {
         let connections = BTreeMap::from([(name("gmail"), Arc::clone(&self.gmail))]);
         let (by, definition) = (by.clone(), definition.clone());
         let command = if self.server.is_known() {
-            VirtualServerCommand::Revise { by, definition, connections }
+            VirtualServerCommand::Revise { by, definition, connections, providers: BTreeMap::new() }
         } else {
-            VirtualServerCommand::Define { by, definition, connections }
+            VirtualServerCommand::Define { by, definition, connections, providers: BTreeMap::new() }
         };
         events(&*self.server, &command)
     }
@@ -144,7 +145,7 @@ impl States {
                 events(&*self.server, &VirtualServerCommand::Retire { by, reason })
             }
             Event::Connection(event) => events(&*self.gmail, &self.connection_command(event)),
-            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+            Event::IdentityProvider(_) | Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
                 panic!("not in these histories: {recorded:?}")
             }
         }
@@ -163,6 +164,7 @@ impl States {
                     access: terms.access,
                     tools: terms.tools,
                     ttl_seconds: TTL_SECONDS,
+                    until: None,
                     calls_max: terms.calls_max,
                     label_indexes: terms.label_indexes,
                 };
@@ -224,7 +226,7 @@ impl States {
             Event::Subject(_) => evolved(self.subjects.entry(id).or_default(), recorded),
             Event::VirtualServer(_) => evolved(&mut self.server, recorded),
             Event::Connection(_) => evolved(&mut self.gmail, recorded),
-            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+            Event::IdentityProvider(_) | Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
                 panic!("not in these histories: {recorded:?}")
             }
         }

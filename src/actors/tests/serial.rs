@@ -114,6 +114,7 @@ fn choose(shared: &Shared, rng: &mut StdRng, fresh: &str, replica: &str) -> Aske
                 access: Access::Full,
                 tools: None,
                 ttl_seconds: TTL_SECONDS,
+                until: None,
                 calls_max: 10_000,
                 label_indexes: Vec::new(),
             }),

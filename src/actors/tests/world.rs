@@ -84,6 +84,7 @@ pub(super) fn definition(tools: &[&str]) -> Definition {
         tools: tools.iter().map(tool).collect(),
         capture: Capture::Full,
         missing_accounts: MissingAccounts::Refuse,
+        login: None,
     }
 }
 
@@ -147,6 +148,7 @@ impl World {
             by: by(),
             definition,
             connections,
+            providers: BTreeMap::new(),
         })
         .await
     }
@@ -156,6 +158,7 @@ impl World {
             by: by(),
             definition,
             connections,
+            providers: BTreeMap::new(),
         })
         .await
     }
@@ -201,13 +204,19 @@ impl World {
                     access: Access::Full,
                     tools: None,
                     ttl_seconds,
+                    until: None,
                     calls_max: 10_000,
                     label_indexes: Vec::new(),
                 };
                 let command = SessionCommand::Open {
                     at: crate::actors::now(),
                     opening,
-                    grounds: OpeningGrounds { subject: user, server, user_connections: Vec::new() },
+                    grounds: OpeningGrounds {
+                        subject: user,
+                        server,
+                        user_connections: Vec::new(),
+                        provider: None,
+                    },
                 };
                 Ok(Prepared { grounds, ..Prepared::alone(command) })
             })

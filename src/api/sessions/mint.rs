@@ -22,9 +22,10 @@ use super::super::caller::Caller;
 use super::super::filters::LABEL_SEPARATORS;
 use super::super::problem::{Code, Problem};
 use super::super::time;
-use super::super::users::{self, USER_CHARS_MAX};
+use super::super::users;
 use crate::actors::{Prepared, Sealed, new_id, now};
 use crate::journal::{Delivered, SideWrite};
+use crate::opening::{self, USER_CHARS_MAX, user_fits};
 use crate::payload;
 use crate::proctor::Proctor;
 use crate::vault::{Claims, SessionKey};
@@ -105,7 +106,7 @@ impl Minting {
     fn check(&self) -> Result<(), Problem> {
         let wrong = |detail: String| Err(Problem::new(Code::InvalidTerms, detail));
         let fits = |text: &str, chars_max| (1..=chars_max).contains(&text.chars().count());
-        if !users::fits(&self.user) {
+        if !user_fits(&self.user) {
             return wrong(format!("user must have 1 to {USER_CHARS_MAX} characters"));
         }
         if self.tools.as_ref().is_some_and(|tools| tools.len() > TOOLS_MAX) {
@@ -160,6 +161,7 @@ impl Minting {
             virtual_server: self.virtual_server.clone(),
             access: self.access.unwrap_or_default(),
             tools: self.tools.clone(),
+            until: None,
             ttl_seconds: self.ttl_seconds.unwrap_or(TTL_SECONDS_DEFAULT),
             calls_max: self.calls_max(),
             label_indexes: labels.map(index).collect(),
@@ -195,12 +197,12 @@ async fn open(
                     async { Ok(proctor.directory.fresh::<Subject>(subject.as_str()).await?) },
                 )?;
                 let (user_connections, mut grounds) =
-                    users::accounts(proctor, Some(subject), &server).await?;
+                    opening::accounts::<Problem>(&proctor.directory, Some(subject), &server).await?;
                 grounds.extend([
                     (StreamId::of::<VirtualServer>(opening.virtual_server.as_str()), server.version()),
                     (StreamId::of::<Subject>(subject.as_str()), user.version()),
                 ]);
-                let rests_on = OpeningGrounds { subject: user, server, user_connections };
+                let rests_on = OpeningGrounds { subject: user, server, user_connections, provider: None };
                 let command = SessionCommand::Open { at: now(), opening, grounds: rests_on };
                 Ok(Prepared { command, grounds, sealed, side_writes: vec![session_key] })
             }

@@ -11,10 +11,11 @@ use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
-use super::{USER_CHARS_MAX, fits, of_each_user, reference, shown};
+use super::{of_each_user, reference, shown};
 use crate::actors::Prepared;
 use crate::credential::Credential;
 use crate::journal::SideWrite;
+use crate::opening::{USER_CHARS_MAX, user_fits};
 use crate::proctor::Proctor;
 
 pub(in crate::api) async fn set(
@@ -24,7 +25,7 @@ pub(in crate::api) async fn set(
     Body(credential): Body<Credential>,
 ) -> Result<HttpResponse, Problem> {
     let (user, name) = path.into_inner();
-    if !fits(&user) {
+    if !user_fits(&user) {
         let detail = format!("the user must have 1 to {USER_CHARS_MAX} characters");
         return Err(Problem::new(Code::InvalidCredential, detail));
     }

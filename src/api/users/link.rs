@@ -14,9 +14,10 @@ use super::super::body::Body;
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
 use super::super::time;
-use super::{USER_CHARS_MAX, fits, of_each_user, reference};
+use super::{of_each_user, reference};
 use crate::connect::{NewLink, checked_return_url};
 use crate::journal::Delivered;
+use crate::opening::{USER_CHARS_MAX, user_fits};
 use crate::proctor::Proctor;
 
 #[derive(Deserialize)]
@@ -33,7 +34,7 @@ pub(in crate::api) async fn link(
     Body(wish): Body<Wish>,
 ) -> Result<HttpResponse, Problem> {
     let (user, name) = path.into_inner();
-    if !fits(&user) {
+    if !user_fits(&user) {
         let detail = format!("the user must have 1 to {USER_CHARS_MAX} characters");
         return Err(Problem::new(Code::InvalidLink, detail));
     }

@@ -7,17 +7,13 @@ mod list;
 mod show;
 mod verify;
 
-use std::collections::BTreeSet;
 use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, CredentialKind};
-use proctor_domain::session::UserGrounds;
 use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::user_connection::{Status, UserConnection};
-use proctor_domain::virtual_server::VirtualServer;
-use proctor_domain::{Decider as _, Name, StreamId, SubjectId};
-use rand::Rng as _;
+use proctor_domain::{Name, SubjectId};
 use serde_json::{Value, json};
 
 pub(super) use credential::set;
@@ -31,34 +27,16 @@ use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::time;
 use crate::actors::{Prepared, now};
-use crate::journal::{SideWrite, SubjectRow};
+use crate::journal::SideWrite;
+use crate::opening;
 use crate::proctor::Proctor;
-
-/// Longest identifier of a user, in characters.
-pub(super) const USER_CHARS_MAX: usize = 512;
-/// Random bytes in a user's reference.
-const SUBJECT_BYTES: usize = 16;
-
-/// Whether a user can be called so.
-pub(super) fn fits(user: &str) -> bool {
-    (1..=USER_CHARS_MAX).contains(&user.chars().count())
-}
 
 /// The reference of a user, who is given one when seen for the first time.
 pub(super) async fn reference(proctor: &Proctor, caller: &Caller, user: &str) -> Result<SubjectId, Problem> {
     if let Some(subject) = proctor.keyring.subject_of(user).await? {
         return Ok(subject);
     }
-    let mut random = [0; SUBJECT_BYTES];
-    rand::rng().fill_bytes(&mut random);
-    let subject = format!("sub_{}", hex::encode(random));
-    let (key, wrapped_key) = proctor.vault.new_subject_key(&subject);
-    let row = SubjectRow {
-        user_index: proctor.vault.user_index(user).to_vec(),
-        user_sealed: key.seal_user(&subject, user),
-        subject: subject.clone(),
-        wrapped_key,
-    };
+    let (subject, row) = opening::new_subject(&proctor.vault, user);
     let registered = caller
         .act::<Subject, _>(proctor, &subject, || {
             let command = SubjectCommand::Register { by: caller.by() };
@@ -74,35 +52,6 @@ pub(super) async fn reference(proctor: &Proctor, caller: &Caller, user: &str) ->
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// The user's accounts at those connections of a virtual server for which every user brings a
-/// credential, with everything that was looked at.
-pub(super) async fn accounts(
-    proctor: &Proctor,
-    subject: Option<&SubjectId>,
-    server: &VirtualServer,
-) -> Result<(Vec<UserGrounds>, Vec<(StreamId, u64)>), Problem> {
-    let names: BTreeSet<&Name> = server.definition().tools.iter().map(|tool| &tool.connection).collect();
-    let (mut accounts, mut looked_at) = (Vec::new(), Vec::new());
-    for name in names {
-        let connection = proctor.directory.state::<Connection>(name.as_str()).await?;
-        looked_at.push((StreamId::of::<Connection>(name.as_str()), connection.version()));
-        if connection.credential_kind().is_none() {
-            continue;
-        }
-        let user_connection = match subject {
-            Some(subject) => {
-                let id = UserConnection::id(subject, name);
-                let state = proctor.directory.state::<UserConnection>(&id).await?;
-                looked_at.push((StreamId::of::<UserConnection>(&id), state.version()));
-                state
-            }
-            None => Arc::default(),
-        };
-        accounts.push(UserGrounds { name: name.clone(), connection, user_connection });
-    }
-    Ok((accounts, looked_at))
 }
 
 /// The connection, and what each user brings to it.

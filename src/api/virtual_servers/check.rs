@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use proctor_domain::connection::Connection;
-use proctor_domain::virtual_server::{Connections, Definition, VirtualServer, VirtualServerCommand};
+use proctor_domain::identity_provider::IdentityProvider;
+use proctor_domain::virtual_server::{
+    Connections, Definition, Providers, VirtualServer, VirtualServerCommand,
+};
 use proctor_domain::{Decider as _, Name, StreamId};
 use proctor_projections::manifest::{CatalogDefinition, Manifest};
 use serde::Deserialize;
@@ -25,7 +28,7 @@ const LISTED_MAX: usize = 100;
 pub(super) async fn prepare(
     proctor: &Proctor,
     definition: &Definition,
-    command: impl FnOnce(Connections) -> VirtualServerCommand,
+    command: impl FnOnce(Connections, Providers) -> VirtualServerCommand,
 ) -> Result<Prepared<VirtualServer>, Problem> {
     let connections = connections(proctor).await?;
     check(proctor, definition, &connections).await?;
@@ -35,13 +38,29 @@ pub(super) async fn prepare(
             grounds.push((StreamId::of::<Connection>(name.as_str()), connection.version()));
         }
     }
-    Ok(Prepared { grounds, ..Prepared::alone(command(connections)) })
+    let providers = match &definition.login {
+        Some(_) => providers(proctor).await?,
+        None => Providers::new(),
+    };
+    for (name, provider) in &providers {
+        if definition.login.as_ref().is_some_and(|login| login.provider == *name) {
+            grounds.push((StreamId::of::<IdentityProvider>(name.as_str()), provider.version()));
+        }
+    }
+    Ok(Prepared { grounds, ..Prepared::alone(command(connections, providers)) })
 }
 
 async fn connections(proctor: &Proctor) -> Result<Connections, Problem> {
     proctor.journal.confirm().await?;
     let ids = proctor.journal.reader().stream_ids("connection").await?;
     let states = try_join_all(ids.iter().map(|id| proctor.directory.fresh::<Connection>(id))).await?;
+    Ok(ids.iter().zip(states).filter_map(|(id, state)| Some((Name::new(id).ok()?, state))).collect())
+}
+
+async fn providers(proctor: &Proctor) -> Result<Providers, Problem> {
+    proctor.journal.confirm().await?;
+    let ids = proctor.journal.reader().stream_ids("identity_provider").await?;
+    let states = try_join_all(ids.iter().map(|id| proctor.directory.fresh::<IdentityProvider>(id))).await?;
     Ok(ids.iter().zip(states).filter_map(|(id, state)| Some((Name::new(id).ok()?, state))).collect())
 }
 

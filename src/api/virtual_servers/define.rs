@@ -22,10 +22,11 @@ pub(in crate::api) async fn define(
     let definition = body.into_definition()?;
     let events = caller
         .act::<VirtualServer, _>(&proctor, name.as_str(), || {
-            check::prepare(&proctor, &definition, |connections| VirtualServerCommand::Define {
+            check::prepare(&proctor, &definition, |connections, providers| VirtualServerCommand::Define {
                 by: caller.by(),
                 definition: definition.clone(),
                 connections,
+                providers,
             })
         })
         .await?;

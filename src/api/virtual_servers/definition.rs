@@ -1,7 +1,7 @@
 //! What an administrator writes down for one agent role.
 
 use proctor_domain::Name;
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, MissingAccounts};
+use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, Login, MissingAccounts};
 use serde::Deserialize;
 
 use super::super::problem::{Code, Problem};
@@ -22,6 +22,7 @@ pub(in crate::api) struct DefinitionBody {
     #[serde(default)]
     missing_accounts: Then,
     return_url: Option<String>,
+    login: Option<Login>,
 }
 
 #[derive(Default, Deserialize)]
@@ -34,7 +35,8 @@ enum Then {
 
 impl DefinitionBody {
     pub(super) fn into_definition(self) -> Result<Definition, Problem> {
-        let Self { name: _, description, instructions, tools, capture, missing_accounts, return_url } = self;
+        let Self { name: _, description, instructions, tools, capture, missing_accounts, return_url, login } =
+            self;
         let wrong = |detail: String| Problem::new(Code::InvalidDefinition, detail);
         let missing_accounts = match (missing_accounts, return_url) {
             (Then::Refuse, None) => MissingAccounts::Refuse,
@@ -53,6 +55,6 @@ impl DefinitionBody {
                 return Err(wrong(detail.to_owned()));
             }
         };
-        Ok(Definition { description, instructions, tools, capture, missing_accounts })
+        Ok(Definition { description, instructions, tools, capture, missing_accounts, login })
     }
 }

@@ -72,5 +72,6 @@ fn written(definition: &Definition) -> Value {
         "capture": definition.capture,
         "missing_accounts": missing_accounts,
         "return_url": return_url,
+        "login": definition.login,
     })
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::super::answer;
 use super::super::problem::Problem;
-use super::super::users::{accounts, status};
+use super::super::users::status;
+use crate::opening;
 use crate::proctor::Proctor;
 
 pub(in crate::api) async fn readiness(
@@ -18,7 +19,7 @@ pub(in crate::api) async fn readiness(
     let name = super::named(&name)?;
     let server = super::fresh(&proctor, &name).await?;
     let subject = proctor.keyring.subject_of(&user).await?;
-    let (accounts, _) = accounts(&proctor, subject.as_ref(), &server).await?;
+    let (accounts, _) = opening::accounts::<Problem>(&proctor.directory, subject.as_ref(), &server).await?;
     let connections: Vec<(Value, Status)> = accounts
         .iter()
         .filter_map(|account| {

@@ -26,10 +26,11 @@ pub(in crate::api) async fn revise(
     let definition = body.into_definition()?;
     let events = caller
         .act::<VirtualServer, _>(&proctor, name.as_str(), || {
-            check::prepare(&proctor, &definition, |connections| VirtualServerCommand::Revise {
+            check::prepare(&proctor, &definition, |connections, providers| VirtualServerCommand::Revise {
                 by: caller.by(),
                 definition: definition.clone(),
                 connections,
+                providers,
             })
         })
         .await?;

@@ -73,6 +73,12 @@ impl Endpoint {
             target: Uri::from(target),
         })
     }
+
+    /// Whether the connection to it is encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.tls
+    }
 }
 
 /// What a redirect points at, fit to be shown: scheme and host only.

@@ -10,37 +10,49 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 
-use super::VerifiedToken;
-
 /// How many tokens are remembered per process.
-pub(super) const TOKENS_SEEN_MAX: usize = 32_768;
+pub const TOKENS_SEEN_MAX: usize = 32_768;
 
 const SHARDS: usize = 16;
 const SHARD_TOKENS_MAX: usize = TOKENS_SEEN_MAX / SHARDS;
 
 /// SHA-256 of a token's text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash([u8; 32]);
+pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    pub(super) fn of(token: &str) -> Self {
+    /// That of this text.
+    pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 }
 
-type Shard = HashMap<TokenHash, Arc<VerifiedToken>>;
+/// Something whose time may be over.
+pub trait Lasting {
+    /// Whether it is at this time, in microseconds since 1970 UTC.
+    fn expired(&self, now_us: i64) -> bool;
+}
+
+type Shard<T> = HashMap<TokenHash, Arc<T>>;
 
 /// Sharded, so that threads rarely meet.
-#[derive(Default)]
-pub(super) struct TokenCache([RwLock<Shard>; SHARDS]);
+pub struct TokenCache<T>([RwLock<Shard<T>>; SHARDS]);
 
-impl TokenCache {
-    pub(super) fn get(&self, hash: &TokenHash) -> Option<Arc<VerifiedToken>> {
+impl<T> Default for TokenCache<T> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| RwLock::default()))
+    }
+}
+
+impl<T: Lasting> TokenCache<T> {
+    /// What is remembered of the token.
+    pub fn get(&self, hash: &TokenHash) -> Option<Arc<T>> {
         // A map is whole between two calls of its methods, so a panic elsewhere cannot have torn it.
         self.shard(hash).read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
     }
 
-    pub(super) fn put(&self, hash: TokenHash, token: &Arc<VerifiedToken>, now_us: i64) {
+    /// Remembers a token whose signature is good.
+    pub fn put(&self, hash: TokenHash, token: &Arc<T>, now_us: i64) {
         let mut shard = self.shard(&hash).write().unwrap_or_else(PoisonError::into_inner);
         if shard.len() >= SHARD_TOKENS_MAX {
             shard.retain(|_, seen| !seen.expired(now_us));
@@ -53,14 +65,14 @@ impl TokenCache {
         shard.insert(hash, Arc::clone(token));
     }
 
-    fn shard(&self, hash: &TokenHash) -> &RwLock<Shard> {
+    fn shard(&self, hash: &TokenHash) -> &RwLock<Shard<T>> {
         &self.0[usize::from(hash.0[0]) % SHARDS]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Claims;
+    use super::super::{Claims, VerifiedToken};
     use super::*;
 
     fn token(expires_at_s: i64) -> Arc<VerifiedToken> {
@@ -77,7 +89,7 @@ mod tests {
         })
     }
 
-    fn count(cache: &TokenCache) -> usize {
+    fn count(cache: &TokenCache<VerifiedToken>) -> usize {
         cache.0.iter().map(|shard| shard.read().unwrap().len()).sum()
     }
 

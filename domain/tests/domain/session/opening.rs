@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::session::{
     Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand as Command, SessionError,
     SessionEvent, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN, Terms, UserGrounds,
 };
 use proctor_domain::subject::{Subject, SubjectEvent};
 use proctor_domain::user_connection::{Status, UserConnectionEvent};
-use proctor_domain::virtual_server::{Definition, VirtualServer, VirtualServerEvent};
-use proctor_domain::{Decider, Micros, Position};
+use proctor_domain::virtual_server::{Definition, Login, VirtualServer, VirtualServerEvent};
+use proctor_domain::{By, Decider, Micros, Position};
 
 use crate::scene::{
-    NOW, account, activated, by, call, call_grounds, client, defined, disconnected, expired, given, name,
-    of_each_user, opened, opening, opening_grounds, reason, server, session, state, subject, terms,
+    NOW, account, activated, by, call, call_grounds, client, defined, definition, disconnected, expired,
+    given, name, of_each_user, opened, opening, opening_grounds, provider, reason, server, session, state,
+    subject, terms,
 };
 
 fn open(opening: Opening, grounds: OpeningGrounds) -> Command {
@@ -226,4 +228,73 @@ fn time_can_be_set_where_a_decision_depends_on_it() {
     let session = state::<Session>([(1, opened(terms()))]);
     assert_eq!(session.valid_until(&command), Some(terms().expires_at));
     assert_eq!(session.valid_until(&revoke()), None);
+}
+
+fn login() -> Opening {
+    Opening { by: By::Login(name("corp")), until: Some(Micros(600_000_000)), ..opening() }
+}
+
+fn login_grounds(
+    server_takes: Option<&str>,
+    then: impl IntoIterator<Item = (u64, IdentityProviderEvent)>,
+) -> OpeningGrounds {
+    let login = |provider| Login { provider: name(provider), ttl_seconds_max: None, access: Access::Full };
+    let definition = Definition { login: server_takes.map(login), ..definition() };
+    OpeningGrounds {
+        server: state([(0, defined(definition))]),
+        provider: Some(provider(then)),
+        ..opening_grounds()
+    }
+}
+
+#[test]
+fn a_login_opens_a_session_that_ends_with_its_token() {
+    let terms = |opening: Opening| {
+        let decided = Session::default().decide(&open(opening, login_grounds(Some("corp"), []))).unwrap();
+        match &decided[..] {
+            [SessionEvent::SessionOpened { by, terms, .. }] => (by.clone(), terms.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (by, of_token) = terms(login());
+    assert_eq!(by, By::Login(name("corp")));
+    assert_eq!(of_token.expires_at, Micros(600_000_000));
+    let (_, of_limit) = terms(Opening { ttl_seconds: 60, ..login() });
+    assert_eq!(of_limit.expires_at, Micros(60_000_000));
+    let over = Opening { until: Some(Micros(0)), ..login() };
+    refused(over, login_grounds(Some("corp"), []), SessionError::Over);
+}
+
+#[test]
+fn a_login_opens_nothing_at_a_virtual_server_that_does_not_take_it() {
+    for taken in [None, Some("other")] {
+        let error = SessionError::NoLogin { server: name("support"), provider: name("corp") };
+        refused(login(), login_grounds(taken, []), error);
+    }
+}
+
+#[test]
+fn a_login_of_a_provider_that_is_not_in_use_opens_nothing() {
+    let retired = IdentityProviderEvent::IdentityProviderRetired { by: by(), reason: reason() };
+    let error = SessionError::ProviderNotInUse(name("corp"));
+    refused(login(), login_grounds(Some("corp"), [(1, retired)]), error.clone());
+    refused(login(), OpeningGrounds { provider: None, ..login_grounds(Some("corp"), []) }, error);
+}
+
+#[test]
+fn a_login_of_a_blocked_user_opens_nothing() {
+    let blocked = (1, SubjectEvent::SubjectBlocked { by: by(), reason: reason() });
+    let grounds = OpeningGrounds { subject: subject([blocked]), ..login_grounds(Some("corp"), []) };
+    refused(login(), grounds, SessionError::SubjectBlocked);
+}
+
+#[test]
+fn the_session_of_a_login_is_opened_once_and_never_again_once_revoked() {
+    let SessionEvent::SessionOpened { version, terms, .. } = opened(terms()) else { panic!("not opened") };
+    let opened = SessionEvent::SessionOpened { by: By::Login(name("corp")), version, terms };
+    for given_events in [vec![opened.clone()], vec![opened, revoked()]] {
+        given::<Session>(given_events)
+            .when(open(login(), login_grounds(Some("corp"), [])))
+            .then_expect_error(SessionError::Exists);
+    }
 }

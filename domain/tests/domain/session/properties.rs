@@ -128,6 +128,7 @@ fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCas
                 subject: world.subject.clone(),
                 server: world.server.clone(),
                 user_connections: Vec::new(),
+                provider: None,
             };
             let command = SessionCommand::Open { at: world.now, opening, grounds };
             let decided = Session::default().decide(&command);
@@ -145,7 +146,15 @@ fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCas
         Step::Revise { definition } => {
             let definition = definitions().swap_remove(definition).0;
             let connections = world.connections_by_name();
-            server(world, VirtualServerCommand::Revise { by: by(), definition, connections });
+            server(
+                world,
+                VirtualServerCommand::Revise {
+                    by: by(),
+                    definition,
+                    connections,
+                    providers: BTreeMap::new(),
+                },
+            );
         }
         Step::CutConnection(number) => {
             connection(world, number, ConnectionCommand::CutSessions { by: by(), reason: reason() });
