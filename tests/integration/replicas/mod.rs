@@ -3,6 +3,7 @@
 //!
 //! They run on PostgreSQL whatever `PROCTOR_TEST_STORE` says, so `./test` leaves them out of its run
 //! for that store. Each prints the seed that repeats it (`PROCTOR_TEST_SEED`).
+#![expect(clippy::print_stdout, reason = "what a test measured is read in its output")]
 
 mod balancer;
 mod cuts;
@@ -16,6 +17,7 @@ mod outage;
 mod pauses;
 mod proxy;
 mod slow;
+mod wires;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
@@ -27,6 +29,8 @@ use serde_json::Value;
 
 use crate::world::{Folder, PUBLIC_URL, Server, environment};
 use balancer::Balancer;
+use history::Journal;
+use load::{Load, Seen};
 
 const REPLICAS: usize = 3;
 /// How long replicas may take to say the same.
@@ -90,6 +94,18 @@ impl Replicas {
         let mut rows = server.trail("limit=500");
         rows.extend(server.pages("/api/v1/sessions?limit=500"));
         rows
+    }
+
+    /// All that happened is in order: the journal explains what arrived and what everybody was told, and
+    /// all replicas say the same of it. Answers what is left to be looked at.
+    pub fn end_well(self, load: Load, upstream: &Upstream, sql: impl Fn(&str) -> String) -> (Journal, Seen) {
+        let journal = Journal::settled(&sql);
+        let seen = load.seen.into_inner().unwrap();
+        println!("{journal}; of {seen}");
+        journal.explains_arrivals(upstream);
+        journal.explains_answers(&seen);
+        self.agree_also_when_computed_again(sql);
+        (journal, seen)
     }
 
     /// Every replica says the same, and so does one that computes everything again.
