@@ -168,12 +168,14 @@ impl Journal {
         }
     }
 
-    /// Every call that arrived was admitted, and arrived once.
+    /// Every call that arrived was admitted, arrived once, and is not said to have stayed here.
     pub fn explains_arrivals(&self, upstream: &Upstream) {
         let mut arrived = BTreeSet::new();
         for received in upstream.ledger().calls() {
             let trace = trace_of(&received);
             assert!(self.admitted.contains_key(&trace), "a call arrived that was not admitted: {trace}");
+            let stayed = self.outcome(&trace).is_some_and(|outcome| outcome["failed"] == "not_sent");
+            assert!(!stayed, "a call arrived that is said not to have left: {received:?}");
             assert!(arrived.insert(trace), "a call arrived twice: {received:?}");
         }
     }
