@@ -68,7 +68,7 @@ fn registry(proctor: &Proctor) -> Registry {
     );
     gauge(
         "journal_full",
-        "Whether the database's disk is full, as far as appends have found lately",
+        "Whether the database's disk is full, as far as was found lately",
         is(head.is_full()),
     );
     let behind = head.position().0.saturating_sub(proctor.views.position().0);

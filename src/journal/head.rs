@@ -8,9 +8,9 @@ use proctor_domain::Position;
 /// An admitted call leaves only if the head was confirmed within this time, in milliseconds.
 pub const HEAD_AGE_MS_MAX: u64 = 500;
 
-/// How long it counts that an append found no room, in milliseconds: it is not known to be so before
-/// the next one tries.
-const FULL_MS: u64 = 3_000;
+/// How long it counts that something written found no room, in milliseconds: only the next attempt can
+/// tell otherwise. A lease of 30 s that finds none is tried again every 3 s.
+const FULL_MS: u64 = 3_500;
 
 /// Shared by the appender, which moves it, and everybody who asks. Times are monotonic.
 pub struct Head {
@@ -18,7 +18,7 @@ pub struct Head {
     confirmed_ms: AtomicU64,
     lease_ends_ms: AtomicU64,
     halted: AtomicBool,
-    /// When an append found no room at last; 0 when none did.
+    /// When something written found no room at last; 0 when none did.
     full_ms: AtomicU64,
     foreign: AtomicU64,
     epoch: Instant,
@@ -64,7 +64,7 @@ impl Head {
         self.halted.load(Ordering::Acquire)
     }
 
-    /// Whether the database's disk is full, as far as appends have found lately. A lease may still find
+    /// Whether the database's disk is full, as far as was found lately. A lease may still find
     /// room, so that the head is fresh all the same.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -171,6 +171,7 @@ impl<S: Store> Appender<S> {
                 match self.renew_lease().await {
                     Ok(()) => {}
                     Err(error @ StoreError::Moved(_)) => drop(self.halt(error.to_string())),
+                    Err(error) if self.notes_full(&error) => {}
                     Err(error) => {
                         tracing::error!(%error, "failed to renew this replica's lease; it sends nothing once it ends");
                     }

@@ -8,6 +8,7 @@ use proctor_test_postgres::{Cluster, Database, Volume};
 use super::load::Load;
 use super::{Replicas, database, desk, doors, happens_within};
 use crate::dice;
+use crate::http::Request;
 use crate::world::wait_until;
 
 const AGENTS: u64 = 6;
@@ -52,9 +53,12 @@ fn a_full_disk_is_told_with_503_and_named_and_room_is_noticed() {
             assert!(is_full, "what was written still found room");
             replicas.refuse_everything(&upstream, &session);
             for replica in &replicas.all {
-                assert!(!replica.server.is_ready(), "a replica that can write nothing is not ready");
-                let log = replica.server.log();
-                assert!(log.contains("the database's disk is full"), "the log does not name what is wrong");
+                let answer = Request::new("GET", "/readyz").send(replica.server.address);
+                assert_eq!(answer.status, 503, "a replica that can write nothing is not ready");
+                let told = answer.json()["reasons"].to_string();
+                for text in [told, replica.server.log()] {
+                    assert!(text.contains("the database's disk is full"), "not said by name: {text}");
+                }
             }
             disk.make_room();
             replicas.recover(&session);
