@@ -49,6 +49,9 @@ async fn reasons(proctor: &Proctor) -> Vec<String> {
             "the journal's head is not confirmed, or this process's lease could not be renewed".to_owned(),
         );
     }
+    if head.is_full() {
+        reasons.push("the database's disk is full: make room, and Proctor goes on by itself".to_owned());
+    }
     match proctor.views.health() {
         // Lists wait for the views; agents need none of them.
         Health::CatchingUp { .. } | Health::Following => {}

@@ -66,6 +66,11 @@ fn registry(proctor: &Proctor) -> Registry {
         "Whether the journal was found damaged and nothing is admitted any more",
         is(head.is_halted()),
     );
+    gauge(
+        "journal_full",
+        "Whether the database's disk is full, as far as was found lately",
+        is(head.is_full()),
+    );
     let behind = head.position().0.saturating_sub(proctor.views.position().0);
     gauge("views_lag_events", "Events that the audit views have not taken in yet", behind as f64);
     let failing = matches!(proctor.views.health(), Health::Failing { .. });

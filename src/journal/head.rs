@@ -8,12 +8,18 @@ use proctor_domain::Position;
 /// An admitted call leaves only if the head was confirmed within this time, in milliseconds.
 pub const HEAD_AGE_MS_MAX: u64 = 500;
 
+/// How long it counts that something written found no room, in milliseconds: only the next attempt can
+/// tell otherwise. A lease of 30 s that finds none is tried again every 3 s.
+const FULL_MS: u64 = 3_500;
+
 /// Shared by the appender, which moves it, and everybody who asks. Times are monotonic.
 pub struct Head {
     position: AtomicU64,
     confirmed_ms: AtomicU64,
     lease_ends_ms: AtomicU64,
     halted: AtomicBool,
+    /// When something written found no room at last; 0 when none did.
+    full_ms: AtomicU64,
     foreign: AtomicU64,
     epoch: Instant,
 }
@@ -25,6 +31,7 @@ impl Head {
             confirmed_ms: AtomicU64::new(0),
             lease_ends_ms: AtomicU64::new(0),
             halted: AtomicBool::new(false),
+            full_ms: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
             epoch: Instant::now(),
         }
@@ -57,6 +64,14 @@ impl Head {
         self.halted.load(Ordering::Acquire)
     }
 
+    /// Whether the database's disk is full, as far as was found lately. A lease may still find
+    /// room, so that the head is fresh all the same.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let full_ms = self.full_ms.load(Ordering::Acquire);
+        full_ms > 0 && self.now_ms().saturating_sub(full_ms) <= FULL_MS
+    }
+
     /// Changes whenever events of other processes were delivered.
     #[must_use]
     pub fn foreign(&self) -> u64 {
@@ -81,6 +96,10 @@ impl Head {
 
     pub(super) fn lease_holds_until(&self, ms: u64) {
         self.lease_ends_ms.store(ms, Ordering::Release);
+    }
+
+    pub(super) fn found_full(&self) {
+        self.full_ms.store(self.now_ms().max(1), Ordering::Release);
     }
 
     pub(super) fn halt(&self) {

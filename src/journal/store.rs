@@ -20,6 +20,16 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
+    /// There is no room for what was to be written. What needs less may still find some.
+    #[error(
+        "failed to {doing}: the database's disk is full: make room, and Proctor goes on by itself ({reason})"
+    )]
+    Full {
+        /// What was attempted.
+        doing: &'static str,
+        /// What the database said.
+        reason: String,
+    },
     /// A row exists already.
     #[error("failed to {doing}: it exists already")]
     Exists {

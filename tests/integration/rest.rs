@@ -97,10 +97,16 @@ impl Server {
     /// All items of a list, over all its pages.
     #[track_caller]
     pub fn pages(&self, path: &str) -> Vec<Value> {
+        Self::pages_by(path, |page| self.get(page).expect(200))
+    }
+
+    /// The same, however a page is asked for.
+    #[track_caller]
+    pub fn pages_by(path: &str, get: impl Fn(&str) -> Value) -> Vec<Value> {
         let mut items = Vec::new();
         let mut cursor = String::new();
         loop {
-            let page = self.get(&format!("{path}{cursor}")).expect(200);
+            let page = get(&format!("{path}{cursor}"));
             items.extend(page["items"].as_array().unwrap().iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => {

@@ -160,6 +160,7 @@ async fn the_metrics_say_how_the_replica_does_and_name_nobody() {
     assert_eq!(value("proctor_authentications_failed_total{door=\"api\"}"), 1.0);
     for name in [
         "proctor_journal_halted",
+        "proctor_journal_full",
         "proctor_views_failing",
         "proctor_calls_in_flight",
         "proctor_mcp_sessions_streams",

@@ -50,6 +50,8 @@ pub(super) struct Appender<S> {
     lease_renewed_ms: u64,
     lease_due_ms: u64,
     halted: Option<Arc<str>>,
+    /// Since when the disk is full.
+    full_since_ms: Option<u64>,
     /// How often the head was confirmed.
     confirmations: u64,
     head_file: Option<HeadFile>,
@@ -77,6 +79,7 @@ impl<S: Store> Appender<S> {
             lease_renewed_ms: 0,
             lease_due_ms: 0,
             halted: None,
+            full_since_ms: None,
             confirmations: 0,
             head_file,
             newest: None,
@@ -168,6 +171,7 @@ impl<S: Store> Appender<S> {
                 match self.renew_lease().await {
                     Ok(()) => {}
                     Err(error @ StoreError::Moved(_)) => drop(self.halt(error.to_string())),
+                    Err(error) if self.notes_full(&error) => {}
                     Err(error) => {
                         tracing::error!(%error, "failed to renew this replica's lease; it sends nothing once it ends");
                     }
@@ -365,6 +369,30 @@ impl<S: Store> Appender<S> {
         AppendError::Halted(reason)
     }
 
+    /// Whether the disk is full, which is said once and not for every append.
+    fn notes_full(&mut self, error: &StoreError) -> bool {
+        let is_full = matches!(error, StoreError::Full { .. });
+        if is_full {
+            self.head.found_full();
+            if self.full_since_ms.is_none() {
+                self.full_since_ms = Some(self.head.now_ms());
+                tracing::error!(%error, "the journal takes nothing, so that nothing is admitted");
+            }
+        }
+        is_full
+    }
+
+    /// Something was written. While the disk is full, only what is small is.
+    fn notes_room(&mut self) {
+        if self.full_since_ms.is_some()
+            && !self.head.is_full()
+            && let Some(since_ms) = self.full_since_ms.take()
+        {
+            let seconds = (self.head.now_ms() - since_ms) / 1_000;
+            tracing::warn!(seconds, "the journal takes events again: its disk was full");
+        }
+    }
+
     /// A store that failed is opened anew by the next append, and not while somebody waits to be
     /// told of the failure.
     fn unavailable(&mut self, error: StoreError) -> AppendError {
@@ -372,7 +400,9 @@ impl<S: Store> Appender<S> {
             // This one slept through it, and there is nothing here to wait for.
             return self.halt(error.to_string());
         }
-        tracing::error!(%error, "the journal cannot be used now");
+        if !self.notes_full(&error) {
+            tracing::error!(%error, "the journal cannot be used now");
+        }
         self.tips.clear();
         self.store.abandon();
         AppendError::Store(Arc::new(error))

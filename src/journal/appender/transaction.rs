@@ -55,9 +55,10 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Exists { .. } => Self::Exists,
-            error @ (StoreError::Database { .. } | StoreError::Moved(_) | StoreError::Unreadable { .. }) => {
-                Self::Store(error)
-            }
+            error @ (StoreError::Database { .. }
+            | StoreError::Full { .. }
+            | StoreError::Moved(_)
+            | StoreError::Unreadable { .. }) => Self::Store(error),
         }
     }
 }
@@ -110,6 +111,16 @@ impl<S: Store> Appender<S> {
                 Trouble::Store(error @ StoreError::Moved(_)) => {
                     let error = self.unavailable(error);
                     fail(vec![culprit], &error);
+                }
+                // Nobody's fault, and it was alone already. Others may need less room: a revocation does.
+                Trouble::Store(error @ StoreError::Full { .. }) if rest.is_empty() => {
+                    failures += 1;
+                    let error = self.unavailable(error);
+                    fail(vec![culprit], &error);
+                    if failures >= STORE_FAILURES_MAX {
+                        waiting.drain(..).for_each(|batch| fail(batch, &error));
+                        return;
+                    }
                 }
                 // It may be this one's fault: it is tried again alone, after the others.
                 Trouble::Store(error) => {
@@ -168,7 +179,9 @@ impl<S: Store> Appender<S> {
             self.store.rollback().await;
             self.tips.clear();
             if batch.len() > 1 {
-                tracing::error!(%error, "failed to write several appends together; each is tried alone");
+                if !self.notes_full(&error) {
+                    tracing::error!(%error, "failed to write several appends together; each is tried alone");
+                }
                 return Then::OneByOne(batch);
             }
             return Then::Without(0, batch, error.into());
@@ -187,7 +200,9 @@ impl<S: Store> Appender<S> {
         if let Err(error) = self.store.commit().await {
             let fate = self.fate(&mut batch, &planned).await;
             if !matches!(fate, Fate::Committed(_)) {
-                tracing::error!(%error, "failed to commit to the journal");
+                if !self.notes_full(&error) {
+                    tracing::error!(%error, "failed to commit to the journal");
+                }
                 let error = Arc::new(error);
                 let error = match fate {
                     Fate::Unknown => AppendError::InDoubt(error),
@@ -317,6 +332,9 @@ impl<S: Store> Appender<S> {
         self.measures.batch_appends.observe(batch.len() as f64);
         self.measures.events.inc_by(delivered.len() as u64);
         self.deliver(&delivered, false);
+        if !delivered.is_empty() {
+            self.notes_room();
+        }
         for (decision, plan) in batch.into_iter().zip(planned) {
             match plan {
                 Planned::Written(range) => decision.committed(delivered[range].to_vec()),

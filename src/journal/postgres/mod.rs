@@ -41,6 +41,8 @@ const READS_AT_ONCE_MAX: u32 = 8;
 const COLUMNS: &str = "position, recorded_at, event_id, aggregate_type, aggregate_id, sequence, \
                        event_type, event_version, payload::text, metadata::text";
 
+/// The code of what finds no room.
+const DISK_FULL: &str = "53100";
 /// The code of what a trigger refuses when the installation has gone.
 const MOVED: &str = "PR001";
 
@@ -119,8 +121,12 @@ fn database(doing: &'static str, error: sqlx::Error) -> StoreError {
     refused(doing, error)
 }
 
-/// Like [`failed`], for what the database refuses once the installation has gone to another store.
+/// Like [`failed`], for what the database refuses once its disk is full, or once the installation has
+/// gone to another store.
 fn refused(doing: &'static str, error: sqlx::Error) -> StoreError {
+    if error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(DISK_FULL)) {
+        return StoreError::Full { doing, reason: error.to_string() };
+    }
     let said = error.as_database_error().filter(|error| error.code().as_deref() == Some(MOVED));
     let said = said.and_then(|error| error.try_downcast_ref::<PgDatabaseError>()?.detail());
     match said.and_then(|detail| serde_json::from_str(detail).ok()) {

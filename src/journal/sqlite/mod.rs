@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proctor_domain::{Event, Micros, Place, Position, Recorded, StreamId};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row};
 
 pub use end::{destination, source};
 pub use read::SqliteReader;
@@ -167,6 +167,9 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 fn database(doing: &'static str, error: rusqlite::Error) -> StoreError {
     if error.sqlite_error().is_some_and(|error| ROW_EXISTS.contains(&error.extended_code)) {
         return StoreError::Exists { doing };
+    }
+    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        return StoreError::Full { doing, reason: error.to_string() };
     }
     StoreError::Database { doing, reason: error.to_string() }
 }

@@ -6,7 +6,7 @@ use proctor_domain::Position;
 
 use super::note::count;
 use super::*;
-use crate::journal::AppendError;
+use crate::journal::{AppendError, StoreError};
 
 async fn a_failed_lock_fails_what_waits_and_the_next_append_works(site: Site) {
     let (journal, script) = site.open_faulty("rep_1").await;
@@ -116,6 +116,18 @@ async fn a_store_that_fails_throughout_fails_everybody_soon(site: Site) {
     assert!(!script.is_over(), "it was not tried for every single one");
 }
 
+async fn a_full_disk_fails_at_once_what_finds_no_room_and_is_seen(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
+    assert!(!journal.head().is_full());
+    script.will([Fault::Full]);
+    // Tried a second time it would be written.
+    let error = note("s", 0, 1).append(&journal).await.failed();
+    let AppendError::Store(cause) = error else { panic!("{error}") };
+    assert!(matches!(*cause, StoreError::Full { .. }), "{cause}");
+    assert!(journal.head().is_full());
+    assert_eq!(note("s", 0, 2).append(&journal).await.committed()[0].place.position, Position(1));
+}
+
 async fn whoever_confirms_is_told_when_the_head_cannot_be_read(site: Site) {
     let (journal, script) = site.open_faulty("rep_1").await;
     script.will([Fault::Head]);
@@ -145,6 +157,7 @@ on_both_stores!(
     one_event_that_cannot_be_written_fails_alone,
     an_event_that_fails_once_is_written_when_tried_alone,
     a_store_that_fails_throughout_fails_everybody_soon,
+    a_full_disk_fails_at_once_what_finds_no_room_and_is_seen,
     whoever_confirms_is_told_when_the_head_cannot_be_read,
     an_appender_that_panics_leaves_a_halted_journal,
 );

@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     Begin,
     /// An event cannot be written.
     Insert,
+    /// There is no room for an event.
+    Full,
     /// The commit fails and does not take place.
     Commit,
     /// The commit takes place, but its answer is an error.
@@ -108,7 +110,8 @@ impl<S: Store> Store for Faulty<S> {
         let script = Arc::clone(&self.script);
         assert!(script.take(|fault| matches!(fault, Fault::Panic)).is_none(), "the test wants a panic");
         // What can be said of one step alone is left to the steps.
-        let begins = |fault: &Fault| matches!(fault, Fault::Begin | Fault::Insert | Fault::Commit);
+        let begins =
+            |fault: &Fault| matches!(fault, Fault::Begin | Fault::Insert | Fault::Full | Fault::Commit);
         if script.has(begins) || batch.rows.iter().any(|row| script.forbids(row.event_id)) {
             return Ok(None);
         }
@@ -152,6 +155,9 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn insert(&mut self, row: &Row<'_>) -> Result<(), StoreError> {
         self.script.fail(|fault| matches!(fault, Fault::Insert))?;
+        if self.script.take(|fault| matches!(fault, Fault::Full)).is_some() {
+            return Err(StoreError::Full { doing: "write an event", reason: "the test forbids it".into() });
+        }
         if self.script.forbids(row.event_id) {
             return Err(broken());
         }

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::history::Journal;
 use super::load::Load;
 use super::proxy::Proxy;
 use super::{Replicas, database, desk};
@@ -39,21 +38,7 @@ fn connections_cut_at_random_also_after_a_commit_lose_nothing_and_write_nothing_
     for replica in &replicas.all {
         wait_until("a replica to be ready again", || replica.server.is_ready());
     }
-    let sql = |sql: &str| database.sql(sql);
-    let journal = Journal::settled(sql);
-    let seen = load.seen.into_inner().unwrap();
-    println!(
-        "{} commits and {:?} others cut: {} events, {} calls admitted, {} abandoned, {} of {} asked succeeded",
-        faults.commits_cut.load(Ordering::Relaxed),
-        faults.cut(),
-        journal.len(),
-        journal.admitted(),
-        journal.abandoned(),
-        seen.succeeded(),
-        seen.calls.len(),
-    );
-    journal.explains_arrivals(&upstream);
-    journal.explains_answers(&seen);
+    println!("{} commits and {:?} others cut", faults.commits_cut.load(Ordering::Relaxed), faults.cut());
+    let (_, seen) = replicas.end_well(load, &upstream, |sql| database.sql(sql));
     assert!(seen.succeeded() > COMMITS_CUT, "there was too little load to show anything");
-    replicas.agree_also_when_computed_again(sql);
 }

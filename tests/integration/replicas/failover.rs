@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use proctor_test_postgres::{Cluster, Database};
 
-use super::history::Journal;
 use super::load::Load;
 use super::{Replicas, desk, happens_within};
 use crate::dice;
@@ -43,11 +42,5 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_acknowledged() {
         assert!(recovered, "the replicas did not follow");
         println!("all replicas serve again {:?} after the promotion", promoted.elapsed());
     });
-    let sql = |sql: &str| standby.sql(database.name(), sql);
-    let journal = Journal::settled(sql);
-    let seen = load.seen.into_inner().unwrap();
-    println!("{} events, {} of {} asked succeeded", journal.len(), seen.succeeded(), seen.calls.len());
-    journal.explains_arrivals(&upstream);
-    journal.explains_answers(&seen);
-    replicas.agree_also_when_computed_again(sql);
+    replicas.end_well(load, &upstream, |sql| standby.sql(database.name(), sql));
 }

@@ -1,6 +1,7 @@
 //! What must be true of the journal, whatever happened to those who wrote it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use proctor_test_upstream::{Received, Upstream};
@@ -89,21 +90,18 @@ impl Journal {
         journal
     }
 
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn abandoned(&self) -> usize {
-        self.abandoned.len()
-    }
-
     /// How a call ended, if it was admitted and has.
     pub fn outcome(&self, trace: &str) -> Option<&Value> {
         self.ended.get(&self.admitted.get(trace)?.call)
     }
 
-    pub fn admitted(&self) -> usize {
-        self.admitted.len()
+    /// How many calls ended in each way.
+    fn outcomes(&self) -> BTreeMap<String, usize> {
+        let mut outcomes = BTreeMap::new();
+        for outcome in self.ended.values() {
+            *outcomes.entry(outcome.to_string()).or_default() += 1;
+        }
+        outcomes
     }
 
     /// Positions have no gap and no duplicate, and neither have the sequences of a stream.
@@ -170,12 +168,14 @@ impl Journal {
         }
     }
 
-    /// Every call that arrived was admitted, and arrived once.
+    /// Every call that arrived was admitted, arrived once, and is not said to have stayed here.
     pub fn explains_arrivals(&self, upstream: &Upstream) {
         let mut arrived = BTreeSet::new();
         for received in upstream.ledger().calls() {
             let trace = trace_of(&received);
             assert!(self.admitted.contains_key(&trace), "a call arrived that was not admitted: {trace}");
+            let stayed = self.outcome(&trace).is_some_and(|outcome| outcome["failed"] == "not_sent");
+            assert!(!stayed, "a call arrived that is said not to have left: {received:?}");
             assert!(arrived.insert(trace), "a call arrived twice: {received:?}");
         }
     }
@@ -217,5 +217,12 @@ impl Journal {
             received.at > moment && admitted.is_some_and(|admitted| admitted.session == session)
         });
         late
+    }
+}
+
+impl fmt::Display for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (events, admitted, abandoned) = (self.entries.len(), self.admitted.len(), self.abandoned.len());
+        write!(f, "{events} events, {admitted} calls admitted, {abandoned} abandoned, {:?}", self.outcomes())
     }
 }

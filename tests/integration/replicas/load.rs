@@ -1,5 +1,6 @@
 //! Agents and backends that go on whatever happens, and remember what they were told.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,7 +59,18 @@ pub struct Seen {
 
 impl Seen {
     pub fn succeeded(&self) -> usize {
-        self.calls.iter().filter(|call| call.told == Told::Succeeded).count()
+        self.told(Told::Succeeded)
+    }
+
+    fn told(&self, told: Told) -> usize {
+        self.calls.iter().filter(|call| call.told == told).count()
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (asked, unanswered) = (self.calls.len(), self.told(Told::Nothing));
+        write!(f, "{asked} asked {} succeeded and {unanswered} had no answer", self.succeeded())
     }
 }
 

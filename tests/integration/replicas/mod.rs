@@ -3,11 +3,13 @@
 //!
 //! They run on PostgreSQL whatever `PROCTOR_TEST_STORE` says, so `./test` leaves them out of its run
 //! for that store. Each prints the seed that repeats it (`PROCTOR_TEST_SEED`).
+#![expect(clippy::print_stdout, reason = "what a test measured is read in its output")]
 
 mod balancer;
 mod cuts;
 mod doors;
 mod failover;
+mod full_disk;
 mod hammer;
 mod history;
 mod kills;
@@ -16,6 +18,7 @@ mod outage;
 mod pauses;
 mod proxy;
 mod slow;
+mod wires;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
@@ -27,6 +30,8 @@ use serde_json::Value;
 
 use crate::world::{Folder, PUBLIC_URL, Server, environment};
 use balancer::Balancer;
+use history::Journal;
+use load::{Load, Seen};
 
 const REPLICAS: usize = 3;
 /// How long replicas may take to say the same.
@@ -87,9 +92,33 @@ impl Replicas {
 
     /// What the audit trail of one of them says, once it has seen what was written so far.
     fn trail_of(server: &Server) -> Vec<Value> {
-        let mut rows = server.trail("limit=500");
-        rows.extend(server.pages("/api/v1/sessions?limit=500"));
+        // What everybody says is compared, not when: the disk of a busy machine may stand still for
+        // seconds, and who is told to ask again later does.
+        let page = |path: &str| {
+            let mut answer = server.get(path);
+            happens_within(AGREE_WAIT, || {
+                if doors::is_refused(&answer) {
+                    answer = server.get(path);
+                }
+                !doors::is_refused(&answer)
+            });
+            answer.expect(200)
+        };
+        let mut rows = Server::pages_by("/api/v1/audit/tool-calls?limit=500", page);
+        rows.extend(Server::pages_by("/api/v1/sessions?limit=500", page));
         rows
+    }
+
+    /// All that happened is in order: the journal explains what arrived and what everybody was told, and
+    /// all replicas say the same of it. Answers what is left to be looked at.
+    pub fn end_well(self, load: Load, upstream: &Upstream, sql: impl Fn(&str) -> String) -> (Journal, Seen) {
+        let journal = Journal::settled(&sql);
+        let seen = load.seen.into_inner().unwrap();
+        println!("{journal}; of {seen}");
+        journal.explains_arrivals(upstream);
+        journal.explains_answers(&seen);
+        self.agree_also_when_computed_again(sql);
+        (journal, seen)
     }
 
     /// Every replica says the same, and so does one that computes everything again.

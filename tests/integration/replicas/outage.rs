@@ -1,6 +1,5 @@
 //! A database that is gone for a while.
 
-use super::history::Journal;
 use super::load::Load;
 use super::{Replicas, database, desk, doors};
 use crate::dice;
@@ -32,9 +31,5 @@ fn a_database_that_goes_away_is_told_with_503_and_its_return_is_noticed() {
             replicas.recover(&session);
         }
     });
-    let sql = |sql: &str| database.sql(sql);
-    let journal = Journal::settled(sql);
-    journal.explains_arrivals(&upstream);
-    journal.explains_answers(&load.seen.into_inner().unwrap());
-    replicas.agree_also_when_computed_again(sql);
+    replicas.end_well(load, &upstream, |sql| database.sql(sql));
 }

@@ -73,10 +73,7 @@ fn a_replica_that_was_paused_sends_nothing_for_a_session_that_was_revoked_meanwh
         let arrived = Journal::settled(sql).arrived_after(&upstream, &session.id, resumed);
         assert!(arrived.is_empty(), "round {round}: sent after it was revoked: {arrived:#?}");
     }
-    let journal = Journal::settled(sql);
-    journal.explains_arrivals(&upstream);
-    journal.explains_answers(&load.seen.into_inner().unwrap());
-    replicas.agree_also_when_computed_again(sql);
+    replicas.end_well(load, &upstream, sql);
 }
 
 #[test]
@@ -88,7 +85,6 @@ fn a_replica_that_is_paused_at_any_moment_sends_nothing_stale() {
     let upstream = desk(&replicas);
     let (here, paused) = (replicas.server(0), replicas.server(1));
     let load = Load::new(seed);
-    let sql = |sql: &str| database.sql(sql);
     let mut resumptions = Vec::new();
     for round in 0..RANDOM {
         let session = here.mint("desk", "ada");
@@ -114,17 +110,14 @@ fn a_replica_that_is_paused_at_any_moment_sends_nothing_stale() {
             assert!(revoked, "round {round}: the others did not acknowledge the revocation");
         });
     }
-    let journal = Journal::settled(sql);
+    let (journal, _) = replicas.end_well(load, &upstream, |sql| database.sql(sql));
     let late =
         |(session, resumed): &(String, Instant)| journal.arrived_after(&upstream, session, *resumed).len();
     let late: usize = resumptions.iter().map(late).sum();
-    println!("{RANDOM} pauses, {} calls admitted, {late} sent after a pause", journal.admitted());
+    println!("{RANDOM} pauses, {late} calls sent after one");
     // A process can be stopped between its last look and the system call that sends: once in so many
     // rounds that may happen, and nothing that the process does can exclude it.
     assert!(late <= 1, "{late} calls were sent by a replica that had not heard of their revocation");
-    journal.explains_arrivals(&upstream);
-    journal.explains_answers(&load.seen.into_inner().unwrap());
-    replicas.agree_also_when_computed_again(sql);
 }
 
 /// Whether it was acknowledged, sooner or later: a process that is stopped while it writes holds the

@@ -8,7 +8,6 @@ use proctor_test_postgres::{Cluster, Database};
 use proctor_test_upstream::Upstream;
 use serde_json::Value;
 
-use super::history::Journal;
 use super::load::{Load, Told};
 use super::proxy::Proxy;
 use super::{Replicas, database, desk, doors};
@@ -120,23 +119,11 @@ impl Site {
 
     /// Everybody was answered in time, and the journal explains the answers.
     fn ends_well(self) {
-        let sql = |sql: &str| self.database.sql(sql);
-        let journal = Journal::settled(sql);
-        let seen = self.load.seen.into_inner().unwrap();
+        let (_, seen) = self.replicas.end_well(self.load, &self.upstream, |sql| self.database.sql(sql));
         let longest = seen.calls.iter().map(|call| call.ended - call.began).max().unwrap();
-        println!(
-            "{} events, {} calls admitted, {} abandoned, {} of {} asked succeeded; the longest took {longest:?}",
-            journal.len(),
-            journal.admitted(),
-            journal.abandoned(),
-            seen.succeeded(),
-            seen.calls.len(),
-        );
+        println!("the longest took {longest:?}");
         assert!(longest < ANSWER_WAIT_MAX, "{longest:?}");
         assert!(seen.calls.iter().all(|call| call.told != Told::Nothing), "a call was not answered");
-        journal.explains_arrivals(&self.upstream);
-        journal.explains_answers(&seen);
-        self.replicas.agree_also_when_computed_again(sql);
     }
 }
 

@@ -8,6 +8,8 @@
 mod cluster;
 mod database;
 mod programs;
+mod volume;
 
 pub use cluster::Cluster;
 pub use database::Database;
+pub use volume::Volume;
