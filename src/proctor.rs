@@ -100,7 +100,7 @@ impl Listener for Changes {
             let matters = match &event.event {
                 Event::Session(event) => matches!(event, SessionEvent::SessionRevoked { .. }),
                 Event::Connection(_) | Event::VirtualServer(_) | Event::Subject(_) => true,
-                Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => false,
+                Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) | Event::Webhook(_) => false,
             };
             if matters {
                 // Nobody may be listening, which is no failure.

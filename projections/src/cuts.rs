@@ -32,7 +32,11 @@ pub(crate) fn project<'a>(recorded: &'a Recorded, changes: &mut Vec<RowChange<'a
             | ConnectionEvent::CatalogRefreshed { .. }
             | ConnectionEvent::ConnectionTested { .. } => return,
         },
-        Event::UserConnection(_) | Event::Session(_) | Event::ApiKey(_) | Event::Watch(_) => return,
+        Event::UserConnection(_)
+        | Event::Session(_)
+        | Event::ApiKey(_)
+        | Event::Watch(_)
+        | Event::Webhook(_) => return,
     };
     changes.push(RowChange {
         change: Change::Insert,

@@ -271,7 +271,8 @@ impl Listener for Calls {
                     | ConnectionEvent::ConnectionTested { .. },
                 )
                 | Event::ApiKey(_)
-                | Event::Watch(_) => {}
+                | Event::Watch(_)
+                | Event::Webhook(_) => {}
             }
         }
     }

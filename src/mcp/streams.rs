@@ -193,7 +193,8 @@ impl Subscription {
             | Event::UserConnection(_)
             | Event::Session(_)
             | Event::ApiKey(_)
-            | Event::Watch(_) => {}
+            | Event::Watch(_)
+            | Event::Webhook(_) => {}
         }
     }
 

@@ -14,3 +14,4 @@ mod tool_names;
 mod user_connection;
 mod virtual_server;
 mod watch;
+mod webhook;

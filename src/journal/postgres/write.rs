@@ -146,7 +146,8 @@ impl Store for PostgresStore {
                 | SideWrite::Subject(_)
                 | SideWrite::UserCredential { .. }
                 | SideWrite::ForgottenCredential { .. }
-                | SideWrite::ConnectionSecret { .. } => {
+                | SideWrite::ConnectionSecret { .. }
+                | SideWrite::WebhookSecret { .. } => {
                     return Ok(None);
                 }
             }
@@ -291,6 +292,11 @@ impl Store for PostgresStore {
                     "INSERT INTO connection_secrets (connection, generation, sealed) VALUES ($1, $2, $3)";
                 let query = sqlx::query(sql).bind(connection).bind(i64::from(*generation)).bind(sealed);
                 self.execute("keep a connection's secret", query).await
+            }
+            SideWrite::WebhookSecret { webhook, generation, sealed } => {
+                let sql = "INSERT INTO webhook_secrets (webhook, generation, sealed) VALUES ($1, $2, $3)";
+                let query = sqlx::query(sql).bind(webhook).bind(i64::from(*generation)).bind(sealed);
+                self.execute("keep a webhook's secret", query).await
             }
         }
     }
