@@ -17,6 +17,7 @@ use crate::token_count::TokenCounts;
 use crate::upstream::Upstreams;
 use crate::vault::Vault;
 use crate::views::Views;
+use crate::webhooks::Webhooks;
 
 /// Changes that an open stream may have missed before it has to look for itself.
 const CHANGES_KEPT: usize = 1_024;
@@ -53,6 +54,8 @@ pub struct Proctor {
     pub upstreams: Upstreams,
     /// The projections: the audit trail and lists.
     pub views: Arc<Views>,
+    /// Whom it tells what happens.
+    pub webhooks: Arc<Webhooks>,
     /// What the agents' door keeps in mind.
     pub door: Door,
     /// Every event that changes what a session may see or do.

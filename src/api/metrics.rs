@@ -25,6 +25,11 @@ struct AtDoor {
     door: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedAs {
+    outcome: &'static str,
+}
+
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config.route("/metrics", web::get().to(metrics));
 }
@@ -73,6 +78,22 @@ fn registry(proctor: &Proctor) -> Registry {
     gauge("entities_alive", "Entities in memory", count(proctor.directory.alive()));
     gauge("calls_in_flight", "Tool calls on their way", count(proctor.calls.len()));
     gauge("mcp_sessions_streams", "Open streams of notifications", count(proctor.door.open_streams()));
+    let waiting = proctor.webhooks.measures().waiting();
+    gauge(
+        "webhook_deliveries_pending",
+        "Webhook messages that wait to be sent, told by the replica that delivers",
+        waiting.pending as f64,
+    );
+    gauge(
+        "webhook_deliveries_dead",
+        "Webhook messages that were given up, told by the replica that delivers",
+        waiting.dead as f64,
+    );
+    let attempts: Family<EndedAs, Counter> = Family::default();
+    for (outcome, count) in proctor.webhooks.measures().attempts() {
+        attempts.get_or_create(&EndedAs { outcome }).inc_by(count);
+    }
+    registry.register("webhook_attempts", "Attempts to send a webhook message, by outcome", attempts);
     let failed: Family<AtDoor, Counter> = Family::default();
     for (door, name) in [(Door::Mcp, "mcp"), (Door::Api, "api")] {
         failed.get_or_create(&AtDoor { door: name }).inc_by(proctor.failures.total(door));

@@ -69,6 +69,10 @@ codes! {
     UserNotFound = 404 "user_not_found" "There is no such user";
     /// No account was ever connected.
     UserConnectionNotFound = 404 "user_connection_not_found" "No account was ever connected";
+    /// No such webhook.
+    WebhookNotFound = 404 "webhook_not_found" "There is no such webhook";
+    /// No such delivery.
+    DeliveryNotFound = 404 "delivery_not_found" "There is no such delivery";
     /// No such tool call.
     ToolCallNotFound = 404 "tool_call_not_found" "There is no such tool call";
     /// A catalog that was asked for before it was read.
@@ -85,6 +89,12 @@ codes! {
     VirtualServerExists = 409 "virtual_server_exists" "The virtual server exists";
     /// The virtual server is out of use.
     VirtualServerRetired = 409 "virtual_server_retired" "The virtual server was retired";
+    /// The webhook is out of use.
+    WebhookRetired = 409 "webhook_retired" "The webhook was retired";
+    /// The webhook's receiver is gone.
+    WebhookGone = 409 "webhook_gone" "The webhook's receiver is gone";
+    /// More webhooks than are sent to.
+    TooManyWebhooks = 409 "too_many_webhooks" "There are too many webhooks";
     /// The user has to connect accounts first.
     AccountsMissing = 409 "accounts_missing" "The user has to connect accounts first";
     /// The user may not have sessions.
@@ -101,6 +111,8 @@ codes! {
     InvalidBody = 422 "invalid_body" "The body is not of the expected form";
     /// Settings of a connection that cannot work.
     InvalidConnection = 422 "invalid_connection" "The connection cannot be set like this";
+    /// Settings of a webhook that cannot work.
+    InvalidWebhook = 422 "invalid_webhook" "The webhook cannot be set like this";
     /// A credential that the connection does not take, or that cannot be sent.
     InvalidCredential = 422 "invalid_credential" "The credential cannot be used";
     /// A definition that contradicts itself or a limit.

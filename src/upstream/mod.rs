@@ -1,7 +1,8 @@
 //! The way out: Proctor as a client of the real MCP servers.
 //!
 //! Tool calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
-//! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`].
+//! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`]. Webhooks' messages go
+//! through [`Poster`], past the same guard.
 //!
 //! **Invariants.** No tool call leaves without an admission whose gate was asked immediately
 //! before the first byte. No call is repeated by itself, unless no byte of it can have been acted
@@ -34,6 +35,7 @@ pub use catalog::{Catalog, RejectedTool, Tool};
 pub use failure::{FailureKind, UpstreamError};
 pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
 pub use headers::{HeaderParam, header_params};
+pub use http::{PostError, Poster};
 pub use line::Probed;
 pub use pool::Upstreams;
 
