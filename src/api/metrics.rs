@@ -78,17 +78,13 @@ fn registry(proctor: &Proctor) -> Registry {
     gauge("entities_alive", "Entities in memory", count(proctor.directory.alive()));
     gauge("calls_in_flight", "Tool calls on their way", count(proctor.calls.len()));
     gauge("mcp_sessions_streams", "Open streams of notifications", count(proctor.door.open_streams()));
-    let waiting = proctor.webhooks.measures().waiting();
-    gauge(
-        "webhook_deliveries_pending",
-        "Webhook messages that wait to be sent, told by the replica that delivers",
-        waiting.pending as f64,
-    );
-    gauge(
-        "webhook_deliveries_dead",
-        "Webhook messages that were given up, told by the replica that delivers",
-        waiting.dead as f64,
-    );
+    for (state, waiting) in proctor.webhooks.measures().waiting() {
+        gauge(
+            &format!("webhook_deliveries_{state}"),
+            "Webhook messages in this state, told by the replica that delivers; the others say 0",
+            waiting as f64,
+        );
+    }
     let attempts: Family<EndedAs, Counter> = Family::default();
     for (outcome, count) in proctor.webhooks.measures().attempts() {
         attempts.get_or_create(&EndedAs { outcome }).inc_by(count);

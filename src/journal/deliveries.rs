@@ -4,6 +4,7 @@
 //! events, so that none is left out. How an attempt ended is written only where the delivery still
 //! stands as it did when the attempt began.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proctor_domain::{Micros, Position, ReplicaId};
@@ -108,6 +109,8 @@ pub enum Step {
         id: String,
         /// As this.
         topic: &'static str,
+        /// Why it is given up at once, where it is.
+        failure: Option<&'static str>,
     },
     /// A message is to be sent again from the start.
     Again {
@@ -133,10 +136,10 @@ pub enum Step {
 }
 
 /// How many deliveries there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// Of those that are to be sent.
-    pub pending: u64,
+    /// Of those that are to be sent, for each webhook that has any.
+    pub pending: BTreeMap<String, u64>,
     /// Of those that were given up.
     pub dead: u64,
 }
@@ -203,27 +206,16 @@ impl Deliveries {
         self.0.write("enqueue deliveries", statements).await.map(drop)
     }
 
-    /// For each webhook for which something waits, when that is due.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn due(&self) -> Result<Vec<(String, Micros)>, StoreError> {
-        let sql = "SELECT webhook, min(due_at) FROM webhook_deliveries WHERE state = 'pending' GROUP BY webhook";
-        let doing = "read which deliveries are due";
-        let rows = self.0.read(doing, Statement { sql, parameters: vec![] }).await?;
-        rows.into_iter()
-            .map(|row| {
-                let mut row = Fields::new(doing, row);
-                Ok((row.text()?, Micros(row.number()?)))
-            })
-            .collect()
-    }
-
     /// What is due for a webhook at `now`, the oldest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn due_for(&self, webhook: &str, now: Micros, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+    pub async fn due_for(
+        &self,
+        webhook: &str,
+        now: Micros,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let sql = columns!(
             "SELECT",
             "FROM webhook_deliveries WHERE webhook = $1 AND state = 'pending' AND due_at <= $2
@@ -280,16 +272,16 @@ impl Deliveries {
     /// When the store cannot be read.
     pub async fn waiting(&self) -> Result<Waiting, StoreError> {
         let doing = "count deliveries";
-        let count = async |sql: &'static str| {
-            let rows = self.0.read(doing, Statement { sql, parameters: vec![] }).await?;
-            let row = rows.into_iter().next().unwrap_or_default();
-            Fields::new(doing, row).number().map(i64::cast_unsigned)
-        };
-        Ok(Waiting {
-            pending: count("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'").await?,
-            dead: count("SELECT count(*) FROM webhook_deliveries WHERE state <> 'pending' AND state = 'dead'")
-                .await?,
-        })
+        let sql = "SELECT webhook, count(*) FROM webhook_deliveries WHERE state = 'pending' GROUP BY webhook";
+        let mut pending = BTreeMap::new();
+        for row in self.0.read(doing, Statement { sql, parameters: vec![] }).await? {
+            let mut row = Fields::new(doing, row);
+            pending.insert(row.text()?, row.number()?.cast_unsigned());
+        }
+        let sql = "SELECT count(*) FROM webhook_deliveries WHERE state <> 'pending' AND state = 'dead'";
+        let rows = self.0.read(doing, Statement { sql, parameters: vec![] }).await?;
+        let dead = Fields::new(doing, rows.into_iter().next().unwrap_or_default()).number()?;
+        Ok(Waiting { pending, dead: dead.cast_unsigned() })
     }
 
     /// One delivery.
@@ -349,7 +341,11 @@ impl Deliveries {
         }))
     }
 
-    async fn deliveries(&self, sql: &'static str, parameters: Vec<Cell>) -> Result<Vec<Delivery>, StoreError> {
+    async fn deliveries(
+        &self,
+        sql: &'static str,
+        parameters: Vec<Cell>,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let doing = "read deliveries";
         let rows = self.0.read(doing, Statement { sql, parameters }).await?;
         rows.into_iter().map(|row| Fields::new(doing, row).delivery()).collect()
@@ -362,17 +358,20 @@ fn bounded(limit: usize) -> Cell {
 
 fn statement(step: &Step, at: Micros) -> Statement {
     match step {
-        Step::Enqueue { webhook, position, id, topic } => Statement {
+        Step::Enqueue { webhook, position, id, topic, failure } => Statement {
             sql: columns!(
                 "INSERT INTO webhook_deliveries (",
-                ") VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5, 0, 0, 0, '') ON CONFLICT DO NOTHING"
+                ") VALUES ($1, $2, $3, $4, $5, 0, $6, $6, 0, $7, 0, $8) ON CONFLICT DO NOTHING"
             ),
             parameters: vec![
                 (&**webhook).into(),
                 position.0.cast_signed().into(),
                 (&**id).into(),
                 (*topic).into(),
+                failure.map_or(DeliveryState::Pending, |_| DeliveryState::Dead).code().into(),
                 at.0.into(),
+                failure.map_or(0, |_| at.0).into(),
+                failure.unwrap_or_default().into(),
             ],
         },
         Step::Again { webhook, id } => Statement {

@@ -118,7 +118,10 @@ async fn disable(proctor: &Proctor, delivery: &Delivery, revision: u32) -> Resul
     let command = WebhookCommand::Disable { by: By::Replica(proctor.replica.clone()), revision };
     match proctor.directory.tell::<Webhook>(&delivery.webhook, command).await {
         Ok(_) => {
-            tracing::warn!(webhook = delivery.webhook, "the receiver of a webhook is gone: nothing is sent to it");
+            tracing::warn!(
+                webhook = delivery.webhook,
+                "the receiver of a webhook is gone: nothing is sent to it"
+            );
             Ok(true)
         }
         Err(AskError::Nonsense(WebhookError::Overtaken)) => Ok(false),

@@ -144,7 +144,7 @@ impl Courier {
         }
         if !self.leads().await? {
             self.lead = None;
-            self.proctor.webhooks.measures.set_waiting(Waiting::default());
+            self.proctor.webhooks.measures.set_waiting(&Waiting::default());
             return Ok(());
         }
         self.follow().await?;
@@ -216,15 +216,14 @@ impl Courier {
         let deliveries = &self.proctor.webhooks.deliveries;
         self.resting.retain(|_, until| *until > Instant::now());
         let mut starting: Vec<Delivery> = Vec::new();
-        for (webhook, due_at) in deliveries.due().await? {
-            let at = now();
-            let busy = self.on_their_way.iter().filter(|(of, _)| *of == webhook).count();
+        for webhook in lead.follower.active() {
+            let busy = self.on_their_way.iter().filter(|(of, _)| of == webhook).count();
             let room = SENDS_EACH_MAX.saturating_sub(busy);
-            if due_at > at || room == 0 || !lead.follower.is_active(&webhook) {
+            if room == 0 {
                 continue;
             }
-            let resting = self.resting.keys().filter(|(of, _)| *of == webhook).count();
-            let due = deliveries.due_for(&webhook, at, room + busy + resting).await?;
+            let resting = self.resting.keys().filter(|(of, _)| of == webhook).count();
+            let due = deliveries.due_for(webhook, now(), room + busy + resting).await?;
             let free = due.into_iter().filter(|delivery| {
                 let key = (delivery.webhook.clone(), delivery.position);
                 !self.on_their_way.contains(&key) && !self.resting.contains_key(&key)
@@ -250,7 +249,9 @@ impl Courier {
         let Some(lead) = &mut self.lead else { return Ok(()) };
         let webhooks = &self.proctor.webhooks;
         if lead.counted_at.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
-            webhooks.measures.set_waiting(webhooks.deliveries.waiting().await?);
+            let waiting = webhooks.deliveries.waiting().await?;
+            webhooks.measures.set_waiting(&waiting);
+            lead.follower.set_waiting(&waiting);
             lead.counted_at = Some(Instant::now());
         }
         if lead.pruned_at.is_none_or(|at| at.elapsed() > PRUNE_EVERY) {

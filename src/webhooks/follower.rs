@@ -11,17 +11,22 @@ use proctor_domain::webhook::{Topic, Webhook, WebhookEvent};
 use proctor_domain::{Decider as _, Event, Position, Recorded, StreamId};
 
 use super::delivery_id;
-use crate::journal::{Deliveries, Reader, Step, StoreError};
+use crate::journal::{Deliveries, Reader, Step, StoreError, Waiting};
 
 /// Why a message was given up whose webhook is not sent to any more.
 pub(super) const GONE: &str = "gone";
 const RETIRED: &str = "webhook_retired";
+const TOO_MANY: &str = "too_many_waiting";
+/// Messages that wait for one webhook; what comes beyond is given up at once, and can be asked for.
+const WAITING_MAX: u64 = 100_000;
 
 /// One webhook as it stood at its cursor.
 #[derive(Default)]
 struct Hook {
     state: Webhook,
     cursor: Position,
+    /// Messages that waited when they were last counted, and those enqueued since.
+    waiting: u64,
 }
 
 /// See the module.
@@ -61,8 +66,15 @@ impl Follower {
     }
 
     /// The webhooks that messages are sent to.
-    pub(super) fn is_active(&self, webhook: &str) -> bool {
-        self.hooks.get(webhook).is_some_and(|hook| hook.state.is_active())
+    pub(super) fn active(&self) -> impl Iterator<Item = &str> {
+        self.hooks.iter().filter(|(_, hook)| hook.state.is_active()).map(|(id, _)| &**id)
+    }
+
+    /// How many messages wait for each, as it was last counted.
+    pub(super) fn set_waiting(&mut self, waiting: &Waiting) {
+        for (id, hook) in &mut self.hooks {
+            hook.waiting = waiting.pending.get(&**id).copied().unwrap_or_default();
+        }
     }
 
     /// What follows from the events up to `to`, of which `events` has all that matter.
@@ -104,7 +116,7 @@ impl Follower {
             WebhookEvent::WebhookCreated { .. }
             | WebhookEvent::WebhookRevised { .. }
             | WebhookEvent::WebhookSecretRotated { .. } => None,
-            WebhookEvent::WebhookTested { .. } => Some(enqueue(webhook, event, Topic::Test)),
+            WebhookEvent::WebhookTested { .. } => Some(enqueue(webhook, event, Topic::Test, None)),
             WebhookEvent::WebhookRedelivered { delivery, .. } => {
                 Some(Step::Again { webhook: Arc::clone(webhook), id: delivery.clone() })
             }
@@ -117,13 +129,16 @@ impl Follower {
         });
     }
 
-    fn tell(&self, event: &Recorded, steps: &mut Vec<Step>) {
+    fn tell(&mut self, event: &Recorded, steps: &mut Vec<Step>) {
         let Some(topic) = Topic::of(&event.event) else { return };
-        let told = self.hooks.iter().filter(|(_, hook)| {
+        for (webhook, hook) in &mut self.hooks {
             let subscribes = || hook.state.settings().is_some_and(|settings| settings.subscribes_to(topic));
-            hook.cursor < event.place.position && hook.state.is_active() && subscribes()
-        });
-        steps.extend(told.map(|(webhook, _)| enqueue(webhook, event, topic)));
+            if hook.cursor < event.place.position && hook.state.is_active() && subscribes() {
+                let failure = (hook.waiting >= WAITING_MAX).then_some(TOO_MANY);
+                hook.waiting += 1;
+                steps.push(enqueue(webhook, event, topic, failure));
+            }
+        }
     }
 }
 
@@ -139,11 +154,12 @@ impl Hook {
     }
 }
 
-fn enqueue(webhook: &Arc<str>, event: &Recorded, topic: Topic) -> Step {
+fn enqueue(webhook: &Arc<str>, event: &Recorded, topic: Topic, failure: Option<&'static str>) -> Step {
     Step::Enqueue {
         webhook: Arc::clone(webhook),
         position: event.place.position,
         id: delivery_id(webhook, &event.event_id),
         topic: topic.code(),
+        failure,
     }
 }

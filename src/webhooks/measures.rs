@@ -24,11 +24,9 @@ impl Measures {
 
     /// What waits and what was given up; nothing where another replica delivers.
     #[must_use]
-    pub fn waiting(&self) -> Waiting {
-        Waiting {
-            pending: self.waiting_pending.load(Ordering::Relaxed),
-            dead: self.waiting_dead.load(Ordering::Relaxed),
-        }
+    pub fn waiting(&self) -> [(&'static str, u64); 2] {
+        [("pending", &self.waiting_pending), ("dead", &self.waiting_dead)]
+            .map(|(state, count)| (state, count.load(Ordering::Relaxed)))
     }
 
     pub(super) fn was_delivered(&self) {
@@ -43,8 +41,8 @@ impl Measures {
         self.dead.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn set_waiting(&self, waiting: Waiting) {
-        self.waiting_pending.store(waiting.pending, Ordering::Relaxed);
+    pub(super) fn set_waiting(&self, waiting: &Waiting) {
+        self.waiting_pending.store(waiting.pending.values().sum(), Ordering::Relaxed);
         self.waiting_dead.store(waiting.dead, Ordering::Relaxed);
     }
 }

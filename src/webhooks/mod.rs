@@ -30,7 +30,7 @@ pub use courier::run;
 pub use measures::Measures;
 pub use signature::Secret;
 
-use crate::journal::{Deliveries, Delivered, Listener};
+use crate::journal::{Delivered, Deliveries, Listener};
 use inbox::Inbox;
 
 /// Bytes of a message's identifier.
@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn a_message_has_one_identifier_for_each_webhook_and_event() {
         assert_eq!(delivery_id("whk_1", "evt_1"), delivery_id("whk_1", "evt_1"));
-        let others = [delivery_id("whk_2", "evt_1"), delivery_id("whk_1", "evt_2"), delivery_id("whk_1evt", "_1")];
+        let others =
+            [delivery_id("whk_2", "evt_1"), delivery_id("whk_1", "evt_2"), delivery_id("whk_1evt", "_1")];
         assert!(!others.contains(&delivery_id("whk_1", "evt_1")));
         assert_eq!(delivery_id("whk_1", "evt_1").len(), 4 + 2 * ID_BYTES);
     }

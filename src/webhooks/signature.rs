@@ -31,7 +31,7 @@ impl Secret {
     pub fn new_text() -> Zeroizing<String> {
         let bytes = Zeroizing::new(rand::random::<[u8; SECRET_BYTES]>());
         let mut text = Zeroizing::new(String::from(PREFIX));
-        STANDARD.encode_string(&*bytes, &mut text);
+        STANDARD.encode_string(bytes.as_slice(), &mut text);
         text
     }
 
@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn a_signature_is_the_one_that_the_specification_publishes() {
         let secret = Secret::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let signed = header(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+        let signed =
+            header(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
@@ -82,7 +83,9 @@ mod tests {
     fn another_message_identifier_time_or_body_has_another_signature() {
         let secret = Secret::read(&Secret::new_text()).unwrap();
         let signed = secret.sign("dlv_1", 1, b"{}");
-        for other in [secret.sign("dlv_2", 1, b"{}"), secret.sign("dlv_1", 2, b"{}"), secret.sign("dlv_1", 1, b"[]")] {
+        for other in
+            [secret.sign("dlv_2", 1, b"{}"), secret.sign("dlv_1", 2, b"{}"), secret.sign("dlv_1", 1, b"[]")]
+        {
             assert_ne!(other, signed);
         }
     }

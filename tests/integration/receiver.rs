@@ -111,10 +111,6 @@ impl Receiver {
         self.shared.messages.lock().unwrap().clone()
     }
 
-    pub fn kinds(&self) -> Vec<String> {
-        self.messages().iter().map(Message::kind).collect()
-    }
-
     #[track_caller]
     pub fn wait_for(&self, count: usize) -> Vec<Message> {
         crate::world::wait_until("messages", || self.messages().len() >= count);

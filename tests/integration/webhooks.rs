@@ -83,9 +83,7 @@ fn what_happens_is_told_in_full_and_signed() {
     let session = world.mint("desk", "ada");
     world.revoke(&session);
     let cut = world.post("/api/v1/revocations", &json!({ "user": "ada", "reason": "lost laptop" })).ok();
-    world
-        .post("/api/v1/users/ada/connections/fixture/disconnect", &json!({ "reason": "left" }))
-        .expect(200);
+    world.post("/api/v1/users/ada/connections/fixture/disconnect", &json!({ "reason": "left" })).expect(200);
     connect(&world, "grace");
     world.post("/api/v1/virtual-servers/desk/retire", &json!({ "reason": "no more" })).ok();
     let messages = receiver.wait_for(6);

@@ -204,7 +204,9 @@ pub enum WebhookError {
     #[error("the description has more than {DESCRIPTION_CHARS_MAX} characters: shorten it")]
     Description,
     /// Old secrets that would sign for too long.
-    #[error("overlap_seconds is over {OVERLAP_SECONDS_MAX}: a secret that was replaced signs for a week at most")]
+    #[error(
+        "overlap_seconds is over {OVERLAP_SECONDS_MAX}: a secret that was replaced signs for a week at most"
+    )]
     Overlap,
     /// Another secret was put in force, or it was set anew, meanwhile.
     #[error("the webhook was changed meanwhile: try again")]
@@ -271,7 +273,8 @@ impl Webhook {
     /// The secrets that sign at this time, the newest first.
     #[must_use]
     pub fn signing(&self, at: Micros) -> Vec<u32> {
-        let older = self.older.iter().rev().filter(|(_, until)| at < *until).map(|(generation, _)| *generation);
+        let older =
+            self.older.iter().rev().filter(|(_, until)| at < *until).map(|(generation, _)| *generation);
         std::iter::once(self.generation).chain(older).collect()
     }
 }

@@ -87,7 +87,9 @@ fn what_names_no_events_is_refused_when_it_is_created_and_when_it_is_set_anew() 
     };
     refused(&[], WebhookError::Patterns);
     refused(&["session.*"; PATTERNS_MAX + 1], WebhookError::Patterns);
-    for wrong in ["*", "", "session", "session.", "sess*", "session.o*", "webhook.*", "webhook.test", "tool_call.*"] {
+    for wrong in
+        ["*", "", "session", "session.", "sess*", "session.o*", "webhook.*", "webhook.test", "tool_call.*"]
+    {
         refused(&["session.*", wrong], WebhookError::UnknownPattern(wrong.to_owned()));
     }
     let long = Settings { description: Some("x".repeat(501)), ..to(&["session.*"]) };
@@ -101,7 +103,9 @@ fn it_is_set_anew_and_the_same_again_changes_nothing() {
     let other = ["user_connection.expired"];
     given::<Webhook>(vec![created()]).when(revise(&other)).then_expect_events(vec![revised(&other)]);
     given::<Webhook>(vec![created()]).when(revise(&["session.*"])).then_expect_events(vec![]);
-    given::<Webhook>(vec![created(), retired()]).when(revise(&other)).then_expect_error(WebhookError::Retired);
+    given::<Webhook>(vec![created(), retired()])
+        .when(revise(&other))
+        .then_expect_error(WebhookError::Retired);
     given::<Webhook>(vec![]).when(revise(&other)).then_expect_error(WebhookError::Unknown);
 }
 

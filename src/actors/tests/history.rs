@@ -144,7 +144,7 @@ impl States {
                 events(&*self.server, &VirtualServerCommand::Retire { by, reason })
             }
             Event::Connection(event) => events(&*self.gmail, &self.connection_command(event)),
-            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")
             }
         }
@@ -224,7 +224,7 @@ impl States {
             Event::Subject(_) => evolved(self.subjects.entry(id).or_default(), recorded),
             Event::VirtualServer(_) => evolved(&mut self.server, recorded),
             Event::Connection(_) => evolved(&mut self.gmail, recorded),
-            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+            Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")
             }
         }
