@@ -225,14 +225,15 @@ impl Deliveries {
     }
 
     /// Writes how an attempt at `delivery` ended. Answers whether it counts: the delivery still
-    /// stands as it did.
+    /// stands as it did, or was given up meanwhile for the very reason that the attempt found.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn settle(&self, delivery: &Delivery, attempt: &Attempt) -> Result<bool, StoreError> {
         let sql = "UPDATE webhook_deliveries SET state = $1, attempts = attempts + 1, due_at = $2,
                           attempted_at = $3, ended_at = $4, status = $5, failure = $6
-                   WHERE webhook = $7 AND position = $8 AND state = 'pending' AND attempts = $9 AND since = $10";
+                   WHERE webhook = $7 AND position = $8 AND attempts = $9 AND since = $10
+                     AND (state = 'pending' OR state = 'dead' AND failure = $6)";
         let ended_at = if attempt.state == DeliveryState::Pending { 0 } else { attempt.at.0 };
         let parameters = vec![
             attempt.state.code().into(),

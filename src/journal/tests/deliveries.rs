@@ -91,6 +91,18 @@ async fn an_attempt_counts_only_where_the_delivery_stands_as_it_did(site: Site) 
     assert_eq!(deliveries.due_for("whk_1", at(8), 9).await.unwrap()[0].attempts, 0);
 }
 
+async fn an_attempt_that_found_why_it_was_given_up_meanwhile_is_written_all_the_same(site: Site) {
+    let deliveries = site.deliveries().await;
+    deliveries.take(&[enqueue("whk_1", 1)], at(1)).await.unwrap();
+    let begun = only(&deliveries, "whk_1").await;
+    deliveries.take(&[Step::GiveUp { webhook: "whk_1".into(), failure: "gone" }], at(2)).await.unwrap();
+    assert!(!deliveries.settle(&begun, &ended(DeliveryState::Delivered, 3)).await.unwrap());
+    assert!(!deliveries.settle(&begun, &ended(DeliveryState::Pending, 3)).await.unwrap());
+    let found = Attempt { status: Some(410), failure: Some("gone"), ..ended(DeliveryState::Dead, 3) };
+    assert!(deliveries.settle(&begun, &found).await.unwrap());
+    assert_eq!(only(&deliveries, "whk_1").await.status, Some(410));
+}
+
 async fn what_is_due_is_told_for_each_webhook_the_oldest_first(site: Site) {
     let deliveries = site.deliveries().await;
     let steps: Vec<_> = (1..=5).map(|position| enqueue("whk_1", position)).collect();
@@ -146,6 +158,7 @@ on_both_stores!(async:
     the_same_events_again_change_nothing,
     steps_that_cannot_all_be_taken_are_not_taken,
     an_attempt_counts_only_where_the_delivery_stands_as_it_did,
+    an_attempt_that_found_why_it_was_given_up_meanwhile_is_written_all_the_same,
     what_is_due_is_told_for_each_webhook_the_oldest_first,
     what_is_too_much_is_given_up_at_once_and_can_be_asked_for,
     what_is_over_is_kept_for_a_while_and_what_waits_is_kept,
