@@ -42,6 +42,10 @@ const CALL_DEADLINE_MS_DEFAULT: u64 = 60_000;
 const CALL_DEADLINE_MS_MAX: u64 = 600_000;
 const SHUTDOWN_GRACE_MS_DEFAULT: u64 = 10_000;
 const SHUTDOWN_GRACE_MS_MAX: u64 = 600_000;
+const WEBHOOK_RETRY_FIRST_SECONDS_DEFAULT: u64 = 5;
+const WEBHOOK_RETRY_FIRST_SECONDS_MAX: u64 = 3_600;
+const WEBHOOK_RETRY_FOR_SECONDS_DEFAULT: u64 = 73 * 3_600;
+const WEBHOOK_RETRY_FOR_SECONDS_MAX: u64 = 30 * 86_400;
 const WEB_THREADS_MAX: u64 = 256;
 const BODY_BYTES_MAX_DEFAULT: u64 = 4 * 1024 * 1024;
 const RESULT_BYTES_MAX_DEFAULT: u64 = 16 * 1024 * 1024;
@@ -91,6 +95,11 @@ pub struct Config {
     /// `PROCTOR_ALLOWED_HOSTS` and `PROCTOR_ALLOWED_ORIGINS`: who a request may be addressed to,
     /// and which pages may send one.
     pub allowed: Allowed,
+    /// `PROCTOR_WEBHOOK_RETRY_FIRST_SECONDS`: after how long a message that was not taken is sent
+    /// again. The pauses after that grow in proportion.
+    pub webhook_retry_first: Duration,
+    /// `PROCTOR_WEBHOOK_RETRY_FOR_SECONDS`: for how long it is tried.
+    pub webhook_retry_for: Duration,
     /// `PROCTOR_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `PROCTOR_LOG`: what is logged, as `tracing`'s filters have it.
@@ -185,6 +194,16 @@ impl Config {
             SHUTDOWN_GRACE_MS_DEFAULT,
             0..=SHUTDOWN_GRACE_MS_MAX,
         ));
+        let webhook_retry_first = Duration::from_secs(reader.number(
+            "PROCTOR_WEBHOOK_RETRY_FIRST_SECONDS",
+            WEBHOOK_RETRY_FIRST_SECONDS_DEFAULT,
+            1..=WEBHOOK_RETRY_FIRST_SECONDS_MAX,
+        ));
+        let webhook_retry_for = Duration::from_secs(reader.number(
+            "PROCTOR_WEBHOOK_RETRY_FOR_SECONDS",
+            WEBHOOK_RETRY_FOR_SECONDS_DEFAULT,
+            1..=WEBHOOK_RETRY_FOR_SECONDS_MAX,
+        ));
         let mut bytes = |setting, default| {
             let bytes = reader.number(setting, default, BYTES_MAX_LEAST..=BYTES_MAX_MOST);
             usize::try_from(bytes).expect("the range ends below what every machine can address")
@@ -229,6 +248,8 @@ impl Config {
                 body_bytes_max,
                 result_bytes_max,
                 allowed,
+                webhook_retry_first,
+                webhook_retry_for,
                 log_format,
                 log_filter,
             }),

@@ -19,3 +19,4 @@ pub mod token_count;
 pub mod upstream;
 pub mod vault;
 pub mod views;
+pub mod webhooks;

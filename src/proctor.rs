@@ -18,6 +18,7 @@ use crate::token_count::TokenCounts;
 use crate::upstream::Upstreams;
 use crate::vault::Vault;
 use crate::views::Views;
+use crate::webhooks::Webhooks;
 
 /// Changes that an open stream may have missed before it has to look for itself.
 const CHANGES_KEPT: usize = 1_024;
@@ -56,6 +57,8 @@ pub struct Proctor {
     pub upstreams: Upstreams,
     /// The projections: the audit trail and lists.
     pub views: Arc<Views>,
+    /// Whom it tells what happens.
+    pub webhooks: Arc<Webhooks>,
     /// What the agents' door keeps in mind.
     pub door: Door,
     /// Every event that changes what a session may see or do.
@@ -106,7 +109,8 @@ impl Listener for Changes {
                 Event::IdentityProvider(_)
                 | Event::UserConnection(_)
                 | Event::ApiKey(_)
-                | Event::Watch(_) => false,
+                | Event::Watch(_)
+                | Event::Webhook(_) => false,
             };
             if matters {
                 // Nobody may be listening, which is no failure.

@@ -31,7 +31,8 @@ use crate::targets::Targets;
 use crate::upstream::{Limits, Upstreams};
 use crate::vault::VaultError;
 use crate::views::{JournalSource, Views};
-use crate::{api, connect, mcp, token_count};
+use crate::webhooks::Webhooks;
+use crate::{api, connect, mcp, token_count, webhooks};
 use opening::Ground;
 
 /// The file in the data folder that says where the server listens.
@@ -110,7 +111,7 @@ impl Server {
         }
 
         let replica = ReplicaId::from(actors::new_id("rep"));
-        let Ground { journal, reader, vault, views } = opening::open(&config, &replica).await?;
+        let Ground { journal, reader, vault, views, deliveries } = opening::open(&config, &replica).await?;
         let calls = Calls::new(replica.clone());
         // First of all listeners: a revocation has cancelled its calls before anybody hears of it.
         journal.listen(Arc::clone(&calls) as _).await?;
@@ -120,6 +121,8 @@ impl Server {
         let views = Views::open(views, Source(Arc::clone(&reader)), tokio::runtime::Handle::current())?;
         let views = Arc::new(views);
         journal.listen(Arc::new(Feed(Arc::clone(&views)))).await?;
+        let webhooks = Webhooks::new(deliveries);
+        journal.listen(Arc::clone(&webhooks) as _).await?;
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
         let targets = Arc::new(Targets::new(Arc::clone(&vault), Arc::clone(&reader)));
         journal.listen(Arc::clone(&targets) as _).await?;
@@ -137,6 +140,7 @@ impl Server {
             door: Default::default(),
             token_counts: Arc::default(),
             views,
+            webhooks,
             directory,
             public_url,
             replica,
@@ -155,6 +159,7 @@ impl Server {
         let chores = vec![
             actix_web::rt::spawn(sweep_forever(Arc::clone(&proctor))),
             actix_web::rt::spawn(flush_forever(Arc::clone(&proctor))),
+            actix_web::rt::spawn(webhooks::run(Arc::clone(&proctor))),
         ];
         let (web, serving) = open_doors(&proctor, listener).map_err(StartError::Web)?;
         announce(&proctor.config, address);
@@ -199,6 +204,10 @@ impl Server {
         web.stop(true).await;
         let served = serving.await;
         proctor.upstreams.shutdown().await;
+        // Another replica goes on at once; should it fail, in a few seconds.
+        if let Err(error) = proctor.webhooks.deliveries().give_lead_back(&proctor.replica).await {
+            tracing::debug!(%error, "another replica delivers to webhooks in a while only");
+        }
         proctor.journal.stop().await;
         tracing::info!("stopped");
         served.unwrap_or_else(|error| Err(io::Error::other(error)))

@@ -117,7 +117,7 @@ fn arrows_point_one_way() {
 
 fn files_rooms() -> BTreeSet<&'static str> {
     let mut rooms: BTreeSet<&str> = ARROWS.iter().map(|(room, _)| *room).collect();
-    rooms.extend(["api", "mcp", "cli", "server", "proctor"]);
+    rooms.extend(["api", "mcp", "cli", "server", "proctor", "webhooks"]);
     rooms
 }
 

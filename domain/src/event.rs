@@ -10,6 +10,7 @@ use crate::subject::{Subject, SubjectEvent};
 use crate::user_connection::{UserConnection, UserConnectionEvent};
 use crate::virtual_server::{VirtualServer, VirtualServerEvent};
 use crate::watch::{Watch, WatchEvent};
+use crate::webhook::{Webhook, WebhookEvent};
 
 /// A stored event that this program cannot read. It stops the reader; it is never skipped.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +142,7 @@ events!(
     Session(SessionEvent),
     ApiKey(ApiKeyEvent),
     Watch(WatchEvent),
+    Webhook(WebhookEvent),
 );
 
 fn parse<E: DomainEvent>(

@@ -19,6 +19,7 @@ mod time;
 pub mod user_connection;
 pub mod virtual_server;
 pub mod watch;
+pub mod webhook;
 
 pub use decider::Decider;
 pub use event::{Event, UnreadableEvent};

@@ -10,6 +10,7 @@ use proctor_domain::subject::SubjectEvent;
 use proctor_domain::user_connection::UserConnectionEvent;
 use proctor_domain::virtual_server::{Capture, Definition, VirtualServerEvent};
 use proctor_domain::watch::{Door, WatchEvent};
+use proctor_domain::webhook::{self, WebhookEvent};
 use proctor_domain::{By, Event, Recorded};
 use serde_json::{Value as Json, json};
 
@@ -43,6 +44,7 @@ pub(crate) fn project<'a>(
         },
         Event::ApiKey(event) => api_key(recorded, event),
         Event::Watch(event) => watch(event),
+        Event::Webhook(event) => webhook(recorded, event),
         Event::Session(event) => match session(recorded, event, known)? {
             Some(act) => act,
             None => return Ok(()),
@@ -324,6 +326,42 @@ fn watch(event: &WatchEvent) -> Act<'_> {
             details: json!({ "program": program }),
         },
     }
+}
+
+fn webhook<'a>(recorded: &'a Recorded, event: &'a WebhookEvent) -> Act<'a> {
+    use WebhookEvent as Event;
+    match event {
+        Event::WebhookCreated { by, settings, generation } => {
+            let details = webhook_details(settings, Some(*generation));
+            Act::on(recorded, "webhook_created", by).with(details)
+        }
+        Event::WebhookRevised { by, settings } => {
+            Act::on(recorded, "webhook_revised", by).with(webhook_details(settings, None))
+        }
+        Event::WebhookSecretRotated { by, generation, overlap_seconds } => {
+            let details = json!({ "generation": generation, "overlap_seconds": overlap_seconds });
+            Act::on(recorded, "webhook_secret_rotated", by).with(details)
+        }
+        Event::WebhookTested { by } => Act::on(recorded, "webhook_tested", by),
+        Event::WebhookRedelivered { by, delivery } => {
+            Act::on(recorded, "webhook_redelivered", by).with(json!({ "delivery": delivery }))
+        }
+        Event::WebhookGone { by } => Act::on(recorded, "webhook_gone", by),
+        Event::WebhookRetired { by, reason } => Act::on(recorded, "webhook_retired", by).because(reason),
+    }
+}
+
+fn webhook_details(settings: &webhook::Settings, generation: Option<u32>) -> Json {
+    let mut details = json!({
+        "url": settings.url,
+        "events": settings.events,
+        "description": settings.description,
+        "private_network": settings.private_network,
+    });
+    if let Some(generation) = generation {
+        details["generation"] = generation.into();
+    }
+    details
 }
 
 fn settings_details(settings: &Settings, generation: u32) -> Json {

@@ -36,7 +36,8 @@ pub(crate) fn project<'a>(recorded: &'a Recorded, changes: &mut Vec<RowChange<'a
         | Event::UserConnection(_)
         | Event::Session(_)
         | Event::ApiKey(_)
-        | Event::Watch(_) => return,
+        | Event::Watch(_)
+        | Event::Webhook(_) => return,
     };
     changes.push(RowChange {
         change: Change::Insert,

@@ -280,7 +280,8 @@ impl Listener for Calls {
                 )
                 | Event::IdentityProvider(_)
                 | Event::ApiKey(_)
-                | Event::Watch(_) => {}
+                | Event::Watch(_)
+                | Event::Webhook(_) => {}
             }
         }
     }

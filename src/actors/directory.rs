@@ -106,6 +106,7 @@ impl Directory {
             + rooms.sessions.entities.len()
             + rooms.api_keys.entities.len()
             + rooms.watches.entities.len()
+            + rooms.webhooks.entities.len()
     }
 
     fn handle<A: Kind>(self: &Arc<Self>, id: &str) -> Handle<A> {
@@ -333,6 +334,7 @@ impl Listener for Directory {
                 Event::IdentityProvider(_) => self.rooms.identity_providers.deliver(&stream.id, events),
                 Event::ApiKey(_) => self.rooms.api_keys.deliver(&stream.id, events),
                 Event::Watch(_) => self.rooms.watches.deliver(&stream.id, events),
+                Event::Webhook(_) => self.rooms.webhooks.deliver(&stream.id, events),
             }
         }
     }

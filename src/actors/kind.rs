@@ -8,6 +8,7 @@ use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::UserConnection;
 use proctor_domain::virtual_server::VirtualServer;
 use proctor_domain::watch::Watch;
+use proctor_domain::webhook::Webhook;
 use proctor_domain::{Decider, Event};
 
 use super::directory::{Directory, Room};
@@ -57,4 +58,5 @@ kinds!(
     Session in sessions,
     ApiKey in api_keys,
     Watch in watches,
+    Webhook in webhooks,
 );

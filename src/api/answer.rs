@@ -22,6 +22,11 @@ pub(super) fn created(position: Position, location: &str, body: &impl Serialize)
     answer
 }
 
+/// What is going to be done.
+pub(super) fn accepted(position: Position, body: &impl Serialize) -> HttpResponse {
+    with(StatusCode::ACCEPTED, position, body)
+}
+
 fn with(status: StatusCode, position: Position, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((POSITION_HEADER, position.to_string()))

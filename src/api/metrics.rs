@@ -25,6 +25,11 @@ struct AtDoor {
     door: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedAs {
+    outcome: &'static str,
+}
+
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config.route("/metrics", web::get().to(metrics));
 }
@@ -78,6 +83,18 @@ fn registry(proctor: &Proctor) -> Registry {
     gauge("entities_alive", "Entities in memory", count(proctor.directory.alive()));
     gauge("calls_in_flight", "Tool calls on their way", count(proctor.calls.len()));
     gauge("mcp_sessions_streams", "Open streams of notifications", count(proctor.door.open_streams()));
+    for (state, waiting) in proctor.webhooks.measures().waiting() {
+        gauge(
+            &format!("webhook_deliveries_{state}"),
+            "Webhook messages in this state, told by the replica that delivers; the others say 0",
+            waiting as f64,
+        );
+    }
+    let attempts: Family<EndedAs, Counter> = Family::default();
+    for (outcome, count) in proctor.webhooks.measures().attempts() {
+        attempts.get_or_create(&EndedAs { outcome }).inc_by(count);
+    }
+    registry.register("webhook_attempts", "Attempts to send a webhook message, by outcome", attempts);
     let failed: Family<AtDoor, Counter> = Family::default();
     for (door, name) in [(Door::Mcp, "mcp"), (Door::Api, "api")] {
         failed.get_or_create(&AtDoor { door: name }).inc_by(proctor.failures.total(door));

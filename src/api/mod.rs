@@ -5,7 +5,8 @@
 //! the journal gave it.
 //!
 //! **Invariants.** Nothing is decided here, and nothing is answered before it is durable. A secret
-//! that came in never goes out again.
+//! that came in never goes out again; one that was
+//! made here goes out once, to whoever made it.
 
 mod answer;
 mod audit;
@@ -28,6 +29,7 @@ mod sessions;
 mod time;
 mod users;
 mod virtual_servers;
+mod webhooks;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 

@@ -71,6 +71,10 @@ codes! {
     UserNotFound = 404 "user_not_found" "There is no such user";
     /// No account was ever connected.
     UserConnectionNotFound = 404 "user_connection_not_found" "No account was ever connected";
+    /// No such webhook.
+    WebhookNotFound = 404 "webhook_not_found" "There is no such webhook";
+    /// No such delivery.
+    DeliveryNotFound = 404 "delivery_not_found" "There is no such delivery";
     /// No such tool call.
     ToolCallNotFound = 404 "tool_call_not_found" "There is no such tool call";
     /// A catalog that was asked for before it was read.
@@ -101,6 +105,12 @@ codes! {
     IdentityProviderExists = 409 "identity_provider_exists" "The identity provider exists";
     /// The identity provider is out of use.
     IdentityProviderRetired = 409 "identity_provider_retired" "The identity provider was retired";
+    /// The webhook is out of use.
+    WebhookRetired = 409 "webhook_retired" "The webhook was retired";
+    /// The webhook's receiver is gone.
+    WebhookGone = 409 "webhook_gone" "The webhook's receiver is gone";
+    /// More webhooks than are sent to.
+    TooManyWebhooks = 409 "too_many_webhooks" "There are too many webhooks";
     /// The user has to connect accounts first.
     AccountsMissing = 409 "accounts_missing" "The user has to connect accounts first";
     /// The user may not have sessions.
@@ -117,6 +127,8 @@ codes! {
     InvalidBody = 422 "invalid_body" "The body is not of the expected form";
     /// Settings of a connection that cannot work.
     InvalidConnection = 422 "invalid_connection" "The connection cannot be set like this";
+    /// Settings of a webhook that cannot work.
+    InvalidWebhook = 422 "invalid_webhook" "The webhook cannot be set like this";
     /// A credential that the connection does not take, or that cannot be sent.
     InvalidCredential = 422 "invalid_credential" "The credential cannot be used";
     /// Settings of an identity provider that cannot work.

@@ -10,6 +10,7 @@ use proctor_domain::session::SessionError;
 use proctor_domain::subject::SubjectError;
 use proctor_domain::user_connection::{Status, UserConnectionError};
 use proctor_domain::virtual_server::VirtualServerError;
+use proctor_domain::webhook::WebhookError;
 use serde_json::json;
 
 use super::problem::{Code, Problem};
@@ -146,6 +147,24 @@ impl From<SubjectError> for Problem {
         match error {
             SubjectError::Unknown => Self::new(Code::UserNotFound, error.to_string()),
         }
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        let code = match &error {
+            WebhookError::Unknown => Code::WebhookNotFound,
+            WebhookError::Retired => Code::WebhookRetired,
+            WebhookError::Gone => Code::WebhookGone,
+            WebhookError::Overtaken => Code::WrittenMeanwhile,
+            WebhookError::Patterns
+            | WebhookError::UnknownPattern(_)
+            | WebhookError::Description
+            | WebhookError::Overlap => Code::InvalidWebhook,
+            // Identifiers are made here, so that this cannot be asked for at this door.
+            WebhookError::Exists => return Self::internal("create a webhook", &error),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

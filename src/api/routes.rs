@@ -12,7 +12,9 @@ use proctor_domain::api_key::Role;
 
 use super::caller::authenticate;
 use super::problem::{Code, Problem};
-use super::{audit, connections, identity_providers, revocations, sessions, users, virtual_servers};
+use super::{
+    audit, connections, identity_providers, revocations, sessions, users, virtual_servers, webhooks,
+};
 
 /// Where all of it stands.
 pub(super) const PREFIX: &str = "/api/v1";
@@ -117,6 +119,19 @@ routes! {
     "/sessions/{id}/timeline" { GET MinterOrAuditor sessions::timeline }
     "/sessions/{id}/revoke" { POST Minter sessions::revoke }
     "/revocations" { POST Minter revocations::revoke_all }
+    "/webhooks" {
+        GET Admin webhooks::list,
+        POST Admin webhooks::create,
+    }
+    "/webhooks/{id}" {
+        GET Admin webhooks::show,
+        PUT Admin webhooks::revise,
+    }
+    "/webhooks/{id}/rotate-secret" { POST Admin webhooks::rotate_secret }
+    "/webhooks/{id}/retire" { POST Admin webhooks::retire }
+    "/webhooks/{id}/test" { POST Admin webhooks::test }
+    "/webhooks/{id}/deliveries" { GET Admin webhooks::deliveries }
+    "/webhooks/{id}/deliveries/{delivery}/redeliver" { POST Admin webhooks::redeliver }
     "/audit/tool-calls" { GET Auditor audit::tool_calls }
     "/audit/tool-calls/{call_id}" { GET Auditor audit::tool_call }
     "/audit/acts" { GET Auditor audit::acts }
@@ -161,7 +176,9 @@ mod tests {
                 let about_sessions = path.starts_with("/sessions") || path.starts_with("/revocations");
                 let about_users = path.contains("/users/{user}/") && !path.ends_with("/credential");
                 assert_eq!(needs.allows(Role::Minter), about_sessions || about_users, "{method} {path}");
-                assert_eq!(needs.allows(Role::Auditor), *method == "GET", "{method} {path}");
+                // Where messages go, and what has become of them, is no part of the audit trail.
+                let reads = *method == "GET" && !path.starts_with("/webhooks");
+                assert_eq!(needs.allows(Role::Auditor), reads, "{method} {path}");
             }
         }
     }

@@ -54,6 +54,8 @@ Settings (environment):
   PROCTOR_ALLOWED_HOSTS         further Host values to answer to, comma separated
   PROCTOR_ALLOWED_ORIGINS       web origins that may send requests, comma separated
   PROCTOR_CALL_DEADLINE_MS      longest tool call (60000)
+  PROCTOR_WEBHOOK_RETRY_FIRST_SECONDS  first pause of a webhook's message that was not taken (5)
+  PROCTOR_WEBHOOK_RETRY_FOR_SECONDS    how long it is tried (262800)
   PROCTOR_SHUTDOWN_GRACE_MS     how long calls may go on when the server stops (10000)
   PROCTOR_LEASE_SECONDS         how long a silent replica counts as alive (30)
   PROCTOR_WEB_THREADS           threads that serve requests (one less than cores)

@@ -73,6 +73,8 @@ fn everything_that_is_wrong_is_said_at_once() {
         ("PROCTOR_WEB_THREADS", "0"),
         ("PROCTOR_ENTITY_IDLE_SECONDS", "-3"),
         ("PROCTOR_CALL_DEADLINE_MS", "600001"),
+        ("PROCTOR_WEBHOOK_RETRY_FIRST_SECONDS", "0"),
+        ("PROCTOR_WEBHOOK_RETRY_FOR_SECONDS", "soon"),
         ("PROCTOR_SHUTDOWN_GRACE_MS", "soon"),
         ("PROCTOR_BODY_BYTES_MAX", "1e6"),
         ("PROCTOR_RESULT_BYTES_MAX", "99999999999999999999"),
@@ -83,7 +85,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     ]);
     let mut settings: Vec<_> = wrong.iter().map(|(setting, _)| *setting).collect();
     settings.dedup();
-    assert_eq!(settings.len(), 16, "{wrong:#?}");
+    assert_eq!(settings.len(), 18, "{wrong:#?}");
     for (setting, wrong) in &wrong {
         assert!(wrong.contains(": "), "{setting} does not say what to do: {wrong}");
     }

@@ -114,6 +114,15 @@ pub enum SideWrite {
         /// What is sealed.
         sealed: Vec<u8>,
     },
+    /// A webhook's sealed secret of one generation.
+    WebhookSecret {
+        /// The webhook.
+        webhook: String,
+        /// Which of its secrets.
+        generation: u32,
+        /// What is sealed.
+        sealed: Vec<u8>,
+    },
 }
 
 /// A decision on its way into the journal: it carries the state and the commands that it was made

@@ -7,6 +7,7 @@
 mod append;
 mod appender;
 pub mod copying;
+mod deliveries;
 mod delivery;
 mod handle;
 mod head;
@@ -14,12 +15,14 @@ mod head_file;
 mod measures;
 mod moved;
 pub mod postgres;
+mod rows;
 pub mod sqlite;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use append::{AppendError, Decision, Proposal, SideWrite, Stale};
+pub use deliveries::{Attempt, Deliveries, Delivery, DeliveryState, Step, Waiting};
 pub use delivery::{Delivered, Listener};
 pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};

@@ -194,7 +194,8 @@ impl Subscription {
             | Event::Session(_)
             | Event::IdentityProvider(_)
             | Event::ApiKey(_)
-            | Event::Watch(_) => {}
+            | Event::Watch(_)
+            | Event::Webhook(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use super::{StartError, VIEWS_FILE};
 use crate::actors;
 use crate::config::{Config, StoreConfig};
 use crate::journal::postgres::{self, PostgresConfig};
-use crate::journal::{Journal, JournalConfig, Reader, Store, StoreError, sqlite};
+use crate::journal::{Deliveries, Journal, JournalConfig, Reader, Store, StoreError, sqlite};
 use crate::vault::Vault;
 use crate::views::ViewsPlace;
 
@@ -18,6 +18,7 @@ pub(super) struct Ground {
     pub(super) reader: Arc<dyn Reader>,
     pub(super) vault: Arc<Vault>,
     pub(super) views: ViewsPlace,
+    pub(super) deliveries: Deliveries,
 }
 
 /// Opens the store that is configured.
@@ -26,13 +27,15 @@ pub(super) async fn open(config: &Config, replica: &ReplicaId) -> Result<Ground,
         StoreConfig::Sqlite { path } => {
             let (store, reader) = sqlite::open(path)?;
             let views = ViewsPlace::Sqlite(config.data_dir.join(VIEWS_FILE));
-            stand_on(config, replica, store, reader, views).await
+            let deliveries = Deliveries::new(sqlite::rows(path, &reader)?);
+            stand_on(config, replica, store, reader, (views, deliveries)).await
         }
         StoreConfig::Postgres { url, hosts } => {
             let settings = PostgresConfig { hosts: hosts.clone(), ..PostgresConfig::new(url.expose()) };
             let (store, reader) = postgres::open(&settings).await?;
             let views = ViewsPlace::Postgres(reader.pool().clone());
-            stand_on(config, replica, store, reader, views).await
+            let deliveries = Deliveries::new(Arc::clone(&reader) as _);
+            stand_on(config, replica, store, reader, (views, deliveries)).await
         }
     }
 }
@@ -42,7 +45,7 @@ async fn stand_on<S: Store>(
     replica: &ReplicaId,
     mut store: S,
     reader: Arc<dyn Reader>,
-    views: ViewsPlace,
+    (views, deliveries): (ViewsPlace, Deliveries),
 ) -> Result<Ground, StartError> {
     // Before anything is written: whoever starts on the old store by mistake is told where to go.
     if let Some(moved) = reader.moved().await? {
@@ -55,7 +58,7 @@ async fn stand_on<S: Store>(
         data_dir: Some(config.data_dir.clone()),
     };
     let journal = Journal::open(store, Arc::clone(&reader), settings).await?;
-    Ok(Ground { journal, reader, vault, views })
+    Ok(Ground { journal, reader, vault, views, deliveries })
 }
 
 async fn open_vault(

@@ -3,6 +3,7 @@
 //! Tool calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
 //! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`]. What identity providers
 //! publish is read with [`Upstreams::document`].
+//! Webhooks' messages go through [`Poster`], past the same guard.
 //!
 //! **Invariants.** No tool call leaves without an admission whose gate was asked immediately
 //! before the first byte. No call is repeated by itself, unless no byte of it can have been acted
@@ -39,6 +40,7 @@ pub use failure::{FailureKind, UpstreamError};
 pub use fetch::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
 pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
 pub use headers::{HeaderParam, header_params};
+pub use http::{PostError, Poster};
 pub use line::Probed;
 pub use pool::Upstreams;
 

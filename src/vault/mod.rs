@@ -177,6 +177,28 @@ impl Vault {
             .map_err(|_| OpenError::content(identity))
     }
 
+    /// Seals one generation of a webhook's signing secret.
+    pub fn seal_webhook_secret(&self, webhook: &str, generation: u32, secret: &str) -> Vec<u8> {
+        let identity = Identity::WebhookSecret { webhook, generation };
+        self.master.sealer().seal(identity, secret.as_bytes())
+    }
+
+    /// Opens what [`Vault::seal_webhook_secret`] sealed. The text is wiped when dropped.
+    ///
+    /// # Errors
+    /// When it belongs to another webhook or generation, or was changed.
+    pub fn open_webhook_secret(
+        &self,
+        webhook: &str,
+        generation: u32,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<String>, OpenError> {
+        let identity = Identity::WebhookSecret { webhook, generation };
+        String::from_utf8(self.master.sealer().open(identity, sealed)?)
+            .map(Zeroizing::new)
+            .map_err(|_| OpenError::content(identity))
+    }
+
     /// Seals where a listing goes on, as a text for the client to hand back.
     ///
     /// # Errors

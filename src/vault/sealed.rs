@@ -112,6 +112,13 @@ pub enum Identity<'a> {
         /// Which of its secrets, counted up with every change.
         generation: u64,
     },
+    /// One generation of a webhook's signing secret, sealed by the master key.
+    WebhookSecret {
+        /// The webhook's id, `whk_…`.
+        webhook: &'a str,
+        /// Which of its secrets.
+        generation: u32,
+    },
     /// A key for one purpose, sealed by the master key.
     PurposeKey {
         /// The purpose's name as stored.
@@ -164,6 +171,9 @@ impl Identity<'_> {
             Self::PendingCredential { subject, connection, link } => {
                 put(11, &[subject.as_bytes(), connection.as_bytes(), link.as_bytes()])
             }
+            Self::WebhookSecret { webhook, generation } => {
+                put(16, &[webhook.as_bytes(), &generation.to_be_bytes()])
+            }
         }
         data
     }
@@ -181,6 +191,9 @@ impl fmt::Display for Identity<'_> {
             }
             Self::ConnectionSecret { connection, generation } => {
                 write!(f, "the secret of connection {connection:?} (generation {generation})")
+            }
+            Self::WebhookSecret { webhook, generation } => {
+                write!(f, "the secret of webhook {webhook} (generation {generation})")
             }
             Self::PurposeKey { purpose, kid } => write!(f, "the {purpose} key {kid}"),
             Self::Cursor => f.write_str("the cursor"),

@@ -17,3 +17,4 @@ mod user_connection_links;
 mod user_connection_refresh;
 mod virtual_server;
 mod watch;
+mod webhook;

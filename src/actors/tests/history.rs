@@ -145,7 +145,11 @@ impl States {
                 events(&*self.server, &VirtualServerCommand::Retire { by, reason })
             }
             Event::Connection(event) => events(&*self.gmail, &self.connection_command(event)),
-            Event::IdentityProvider(_) | Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+            Event::IdentityProvider(_)
+            | Event::UserConnection(_)
+            | Event::ApiKey(_)
+            | Event::Watch(_)
+            | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")
             }
         }
@@ -226,7 +230,11 @@ impl States {
             Event::Subject(_) => evolved(self.subjects.entry(id).or_default(), recorded),
             Event::VirtualServer(_) => evolved(&mut self.server, recorded),
             Event::Connection(_) => evolved(&mut self.gmail, recorded),
-            Event::IdentityProvider(_) | Event::UserConnection(_) | Event::ApiKey(_) | Event::Watch(_) => {
+            Event::IdentityProvider(_)
+            | Event::UserConnection(_)
+            | Event::ApiKey(_)
+            | Event::Watch(_)
+            | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")
             }
         }

@@ -78,8 +78,8 @@ pub static PAYLOADS: Table = Table {
 };
 
 /// Everything else. The leases have all ended, and yet they are needed: they tell the sweeper whose
-/// calls it has to give up.
-pub static OTHERS: [Table; 8] = [
+/// calls it has to give up. `webhook_lead` is not copied: it says for a few seconds who delivers.
+pub static OTHERS: [Table; 11] = [
     Table {
         name: "definitions",
         columns: &[("digest", Kind::Text), ("json", Kind::Text)],
@@ -130,6 +130,37 @@ pub static OTHERS: [Table; 8] = [
     Table {
         name: "connection_secrets",
         columns: &[("connection", Kind::Text), ("generation", Kind::Integer), ("sealed", Kind::Bytes)],
+        key_columns: 2,
+        long: None,
+    },
+    Table {
+        name: "webhook_secrets",
+        columns: &[("webhook", Kind::Text), ("generation", Kind::Integer), ("sealed", Kind::Bytes)],
+        key_columns: 2,
+        long: None,
+    },
+    Table {
+        name: "webhook_cursors",
+        columns: &[("webhook", Kind::Text), ("position", Kind::Integer)],
+        key_columns: 1,
+        long: None,
+    },
+    Table {
+        name: "webhook_deliveries",
+        columns: &[
+            ("webhook", Kind::Text),
+            ("position", Kind::Integer),
+            ("id", Kind::Text),
+            ("topic", Kind::Text),
+            ("state", Kind::Text),
+            ("attempts", Kind::Integer),
+            ("since", Kind::Integer),
+            ("due_at", Kind::Integer),
+            ("attempted_at", Kind::Integer),
+            ("ended_at", Kind::Integer),
+            ("status", Kind::Integer),
+            ("failure", Kind::Text),
+        ],
         key_columns: 2,
         long: None,
     },

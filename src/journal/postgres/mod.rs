@@ -10,6 +10,7 @@ mod outbox;
 mod primary;
 mod read;
 mod repository;
+mod rows;
 mod write;
 
 use std::fmt;

@@ -37,7 +37,7 @@ impl PostgresReader {
         &self.pool
     }
 
-    async fn with<T>(
+    pub(super) async fn with<T>(
         &self,
         doing: &'static str,
         read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,

@@ -148,7 +148,8 @@ impl Store for PostgresStore {
                 | SideWrite::ForgottenCredential { .. }
                 | SideWrite::PendingCredential { .. }
                 | SideWrite::ForgottenPending { .. }
-                | SideWrite::ConnectionSecret { .. } => {
+                | SideWrite::ConnectionSecret { .. }
+                | SideWrite::WebhookSecret { .. } => {
                     return Ok(None);
                 }
             }
@@ -307,6 +308,11 @@ impl Store for PostgresStore {
                     "INSERT INTO connection_secrets (connection, generation, sealed) VALUES ($1, $2, $3)";
                 let query = sqlx::query(sql).bind(connection).bind(i64::from(*generation)).bind(sealed);
                 self.execute("keep a connection's secret", query).await
+            }
+            SideWrite::WebhookSecret { webhook, generation, sealed } => {
+                let sql = "INSERT INTO webhook_secrets (webhook, generation, sealed) VALUES ($1, $2, $3)";
+                let query = sqlx::query(sql).bind(webhook).bind(i64::from(*generation)).bind(sealed);
+                self.execute("keep a webhook's secret", query).await
             }
         }
     }

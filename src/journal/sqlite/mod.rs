@@ -5,6 +5,7 @@ mod end;
 mod fold;
 mod read;
 mod repository;
+mod rows;
 mod turn;
 mod write;
 
@@ -21,6 +22,7 @@ use turn::Turns;
 pub use write::SqliteStore;
 
 use super::moved::MovedAway;
+use super::rows::Rows;
 use super::store::StoreError;
 
 /// Older versions can corrupt a file in WAL mode that several connections use.
@@ -46,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0002_user_connections.sql"),
     include_str!("../../../migrations/sqlite/0003_moves.sql"),
     include_str!("../../../migrations/sqlite/0004_pending_credentials.sql"),
+    include_str!("../../../migrations/sqlite/0005_webhooks.sql"),
 ];
 
 /// What a trigger says when the installation has gone.
@@ -85,6 +88,14 @@ pub fn open(path: &Path) -> Result<(SqliteStore, Arc<SqliteReader>), StoreError>
     };
     let store = SqliteStore::new(path.to_owned(), turns, connection, file);
     Ok((store, Arc::new(SqliteReader::new(path.to_owned()))))
+}
+
+/// The tables beside the journal in `path`, which was opened before.
+///
+/// # Errors
+/// When the file beside it cannot be opened.
+pub fn rows(path: &Path, reader: &Arc<SqliteReader>) -> Result<Arc<dyn Rows>, StoreError> {
+    Ok(Arc::new(rows::SqliteRows::new(Arc::clone(reader), path.to_owned())?))
 }
 
 /// Which file a path names.

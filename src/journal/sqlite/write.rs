@@ -204,6 +204,11 @@ impl Store for SqliteStore {
                 "INSERT INTO connection_secrets (connection, generation, sealed) VALUES (?1, ?2, ?3)",
                 (connection, generation, sealed),
             ),
+            SideWrite::WebhookSecret { webhook, generation, sealed } => self.execute(
+                "keep a webhook's secret",
+                "INSERT INTO webhook_secrets (webhook, generation, sealed) VALUES (?1, ?2, ?3)",
+                (webhook, generation, sealed),
+            ),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod appending;
 mod deciding_again;
+mod deliveries;
 mod failing;
 mod faulty;
 mod head_file;

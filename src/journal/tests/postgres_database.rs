@@ -1,15 +1,17 @@
 //! What the database itself refuses, and who may do what in it.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use proctor_domain::Position;
+use proctor_domain::{Micros, Position};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
 
 use super::*;
 use crate::journal::postgres::{self, PostgresConfig};
-use crate::journal::{AppendError, Journal, Reader as _, SideWrite, Store as _, StoreError};
+use crate::journal::{
+    AppendError, Deliveries, Journal, Reader as _, SideWrite, Step, Store as _, StoreError,
+};
 use crate::vault::PurposeKeyRow;
 
 /// The append lock, held by nobody that Proctor knows.
@@ -183,18 +185,30 @@ async fn a_member_of_the_writers_runs_proctor_and_cannot_change_what_has_happene
 
     let (mut store, reader) = postgres::open(&config).await.unwrap();
     store.add_purpose_keys(&[purpose_key("cursors", "kid_1")]).await.unwrap();
+    let deliveries = Deliveries::new(Arc::clone(&reader) as _);
     let journal = Journal::open(store, reader, site.config("rep_1")).await.unwrap();
     let mut full = note("s", 0, 1)
         .with(appending::subject("sub_1", b"ann"))
         .with(SideWrite::Definition { digest: "d".into(), json: "{}".into() })
         .with(SideWrite::SessionKey { session: "ses_1".into(), wrapped: vec![1] })
         .with(SideWrite::ConnectionSecret { connection: "c".into(), generation: 1, sealed: vec![1] });
+    full.proposals[0].side_writes.push(SideWrite::WebhookSecret {
+        webhook: "whk_1".into(),
+        generation: 1,
+        sealed: vec![1],
+    });
     full.proposals[0].sealed = Some(bytes::Bytes::from_static(b"sealed"));
     full.append(&journal).await.committed();
     let reader = journal.reader();
     assert_eq!(reader.definition("d").await.unwrap().unwrap(), "{}");
     assert_eq!(reader.connection_secret("c", 1).await.unwrap().unwrap(), [1]);
     assert_eq!(reader.stream_ids("watch").await.unwrap(), ["s"]);
+    assert_eq!(deliveries.secret("whk_1", 1).await.unwrap().unwrap(), [1]);
+    let step = Step::Reach { webhook: "whk_1".into(), position: Position(1) };
+    deliveries.take(&[step], Micros(1)).await.unwrap();
+    assert!(deliveries.lead(&"rep_1".into(), Micros(1), Micros(2)).await.unwrap());
+    deliveries.give_lead_back(&"rep_1".into()).await.unwrap();
+    deliveries.prune(Micros(1), Micros(1)).await.unwrap();
     journal.stop().await;
     journal.forget_lease(&"rep_1".into()).await.unwrap_err();
 

@@ -21,9 +21,11 @@ use super::{
 
 mod exchange;
 mod guarded;
+mod post;
 mod reply;
 mod wire;
 
+pub use post::{PostError, Poster};
 use wire::IdleWires;
 
 /// Headers that belong to HTTP or MCP and cannot carry a credential.

@@ -17,6 +17,7 @@ fn identities<'a>(one: &'a str, two: &'a str, number: u64) -> Vec<Identity<'a>> 
         Identity::Payload { event: one },
         Identity::ConnectionSecret { connection: one, generation: number },
         Identity::PurposeKey { purpose: one, kid: two },
+        Identity::WebhookSecret { webhook: one, generation: number as u32 },
         Identity::Cursor,
         Identity::McpSession { session: one },
     ]

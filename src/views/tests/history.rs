@@ -10,6 +10,7 @@ use proctor_domain::session::{Access, Cause, Client, Outcome, Refusal, Route, Se
 use proctor_domain::subject::SubjectEvent;
 use proctor_domain::virtual_server::{Definition, VirtualServerEvent};
 use proctor_domain::watch::{Door, WatchEvent};
+use proctor_domain::webhook::{self, WebhookEvent};
 use proctor_domain::{By, CallId, Event, Micros, Name, Place, Position, Recorded, StreamId};
 
 pub(super) const START_US: i64 = 1_790_000_000_000_000;
@@ -301,7 +302,25 @@ impl History {
                 }
                 .into(),
             ),
-            17 | 18 => (
+            17 => {
+                let settings = || webhook::Settings {
+                    url: "https://backend.example/hooks".into(),
+                    events: vec!["session.*".into()],
+                    description: None,
+                    private_network: false,
+                };
+                let event = match pick % 7 {
+                    0 => WebhookEvent::WebhookCreated { by: by(), settings: settings(), generation: 1 },
+                    1 => WebhookEvent::WebhookRevised { by: by(), settings: settings() },
+                    2 => WebhookEvent::WebhookSecretRotated { by: by(), generation: 2, overlap_seconds: 60 },
+                    3 => WebhookEvent::WebhookTested { by: by() },
+                    4 => WebhookEvent::WebhookRedelivered { by: by(), delivery: "dlv_1".into() },
+                    5 => WebhookEvent::WebhookGone { by: replica() },
+                    _ => WebhookEvent::WebhookRetired { by: by(), reason: because() },
+                };
+                ("webhook", "whk_1", event.into())
+            }
+            18 => (
                 "watch",
                 "door",
                 WatchEvent::AuthenticationsFailed {

@@ -157,12 +157,16 @@ async fn a_process_that_runs_while_the_mark_is_introduced_goes_on(site: Site) {
     site.sql(match site.is_file() {
         true => {
             "DROP TRIGGER events_are_not_added_after_a_move; DROP TRIGGER leases_are_not_added_after_a_move;
-             DROP TRIGGER leases_are_not_renewed_after_a_move; DROP TABLE moves;
+             DROP TRIGGER leases_are_not_renewed_after_a_move; DROP TABLE moves; PRAGMA user_version = 2;
              DROP TABLE pending_credentials; ALTER TABLE user_credentials DROP COLUMN previous_generation;
-             ALTER TABLE user_credentials DROP COLUMN previous_sealed; PRAGMA user_version = 2"
+             ALTER TABLE user_credentials DROP COLUMN previous_sealed;
+             DROP TABLE webhook_secrets; DROP TABLE webhook_cursors; DROP TABLE webhook_deliveries;
+             DROP TABLE webhook_lead"
         }
         false => {
-            "DROP FUNCTION nothing_is_added_after_a_move CASCADE; DROP TABLE moves; DROP TABLE pending_credentials;
+            "DROP FUNCTION nothing_is_added_after_a_move CASCADE;
+             DROP TABLE moves, pending_credentials, webhook_secrets, webhook_cursors, webhook_deliveries,
+                 webhook_lead;
              ALTER TABLE user_credentials DROP COLUMN previous_generation, DROP COLUMN previous_sealed;
              DELETE FROM proctor_migrations WHERE number > 3"
         }
