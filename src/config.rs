@@ -28,6 +28,9 @@ use reader::Reader;
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8700);
 const DATA_DIR_DEFAULT: &str = "proctor-data";
 const JOURNAL_FILE: &str = "journal.sqlite";
+/// What people see who connect an account, where nobody said otherwise.
+const APP_NAME_DEFAULT: &str = "Proctor";
+const APP_NAME_CHARS_MAX: usize = 100;
 const LOG_FILTER_DEFAULT: &str = "info";
 
 const LEASE_SECONDS_DEFAULT: u64 = 30;
@@ -63,6 +66,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `PROCTOR_PUBLIC_URL`, where set; [`Config::public_url_at`] says what counts.
     pub public_url: Option<PublicUrl>,
+    /// `PROCTOR_APP_NAME`: the application that people connect their accounts to, as they know it.
+    pub app_name: String,
     /// `PROCTOR_MASTER_KEY`.
     pub master_key: MasterKey,
     /// `PROCTOR_ADMIN_KEY`: the first administrator's API key.
@@ -139,6 +144,16 @@ impl Config {
         let listen = listen(&mut reader, flags);
         let public_url =
             reader.parsed("PROCTOR_PUBLIC_URL", |url| PublicUrl::parse(&url).map_err(|err| err.to_string()));
+        let app_name = reader
+            .parsed("PROCTOR_APP_NAME", |name| {
+                let fits = (1..=APP_NAME_CHARS_MAX).contains(&name.trim().chars().count());
+                if fits {
+                    Ok(name.trim().to_owned())
+                } else {
+                    Err(format!("it has no 1 to {APP_NAME_CHARS_MAX} characters: set your product's name"))
+                }
+            })
+            .unwrap_or_else(|| APP_NAME_DEFAULT.to_owned());
         let master_key = reader.required("PROCTOR_MASTER_KEY", |key| {
             MasterKey::from_base64(&key).map_err(|err| err.to_string())
         });
@@ -202,6 +217,7 @@ impl Config {
                 data_dir,
                 listen,
                 public_url,
+                app_name,
                 master_key,
                 admin_key,
                 store,

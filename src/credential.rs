@@ -38,6 +38,14 @@ pub enum Credential {
         /// The password.
         password: Zeroizing<String>,
     },
+    /// Tokens of an authorization server. Nobody sets them directly.
+    Oauth2 {
+        /// What calls carry.
+        access_token: Zeroizing<String>,
+        /// What renews it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<Zeroizing<String>>,
+    },
 }
 
 /// A header as it is sent.
@@ -70,6 +78,7 @@ impl Credential {
             Self::ApiKey { .. } => CredentialKind::ApiKey,
             Self::Bearer { .. } => CredentialKind::Bearer,
             Self::Basic { .. } => CredentialKind::Basic,
+            Self::Oauth2 { .. } => CredentialKind::Oauth2,
         }
     }
 
@@ -93,6 +102,9 @@ impl Credential {
                 let both = Zeroizing::new(format!("{}:{}", **username, **password));
                 let encoded = Zeroizing::new(STANDARD.encode(both.as_bytes()));
                 ("Authorization".to_owned(), Zeroizing::new(format!("Basic {}", *encoded)))
+            }
+            (Self::Oauth2 { access_token, .. }, AuthMethod::Oauth2(_)) => {
+                ("Authorization".to_owned(), Zeroizing::new(format!("Bearer {}", **access_token)))
             }
             _ => return Err(CredentialError::OtherKind),
         };

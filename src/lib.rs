@@ -4,6 +4,7 @@ pub mod actors;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod credential;
 pub mod journal;
 pub mod manifests;

@@ -30,7 +30,7 @@ use crate::targets::Targets;
 use crate::upstream::{Limits, Upstreams};
 use crate::vault::VaultError;
 use crate::views::{JournalSource, Views};
-use crate::{api, mcp, token_count};
+use crate::{api, connect, mcp, token_count};
 use opening::Ground;
 
 /// The file in the data folder that says where the server listens.
@@ -239,6 +239,7 @@ fn open_doors(
         App::new()
             .app_data(shared.clone())
             .configure(mcp::configure)
+            .configure(connect::configure)
             .configure(api::configure)
             .default_service(web::to(api::not_found))
     })

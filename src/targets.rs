@@ -26,6 +26,9 @@ pub struct Secrets {
     /// The value of the header that authenticates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Zeroizing<String>>,
+    /// What Proctor proves with that it is the client of an authorization server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Zeroizing<String>>,
     /// The values of the child process's environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Zeroizing<String>>,
@@ -210,9 +213,11 @@ fn target(
     };
     let auth = match &settings.auth {
         // What a user brings is put in its place for that user alone.
-        AuthMethod::None | AuthMethod::ApiKey { .. } | AuthMethod::Bearer { .. } | AuthMethod::Basic => {
-            upstream::Auth::None
-        }
+        AuthMethod::None
+        | AuthMethod::ApiKey { .. }
+        | AuthMethod::Bearer { .. }
+        | AuthMethod::Basic
+        | AuthMethod::Oauth2(_) => upstream::Auth::None,
         AuthMethod::Header { name: header } => {
             upstream::Auth::Header { name: header.clone(), value: secrets.auth.take().ok_or_else(missing)? }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{aggregate, domain_event};
+use crate::oauth2::Oauth2;
 use crate::{By, Decider, Micros, Place, Position};
 
 /// How to reach the upstream. Secrets never stand here; they are sealed in the vault.
@@ -56,6 +57,9 @@ pub enum AuthMethod {
     /// Each user's own name and password at the upstream, as HTTP's basic authentication; they are
     /// sealed with the user's key.
     Basic,
+    /// Each user's own tokens, which the upstream's authorization server gives out; they are sealed
+    /// with the user's key.
+    Oauth2(Oauth2),
 }
 
 /// What kind of credential a user brings.
@@ -68,6 +72,8 @@ pub enum CredentialKind {
     Bearer,
     /// A name and a password.
     Basic,
+    /// Tokens of an authorization server.
+    Oauth2,
 }
 
 impl CredentialKind {
@@ -78,6 +84,7 @@ impl CredentialKind {
             Self::ApiKey => "api_key",
             Self::Bearer => "bearer",
             Self::Basic => "basic",
+            Self::Oauth2 => "oauth2",
         }
     }
 }
@@ -91,6 +98,7 @@ impl AuthMethod {
             Self::ApiKey { .. } => Some(CredentialKind::ApiKey),
             Self::Bearer { .. } => Some(CredentialKind::Bearer),
             Self::Basic => Some(CredentialKind::Basic),
+            Self::Oauth2(_) => Some(CredentialKind::Oauth2),
         }
     }
 }

@@ -10,6 +10,7 @@ mod decider;
 mod event;
 mod ids;
 pub mod leaf;
+pub mod oauth2;
 mod recorded;
 pub mod session;
 pub mod subject;

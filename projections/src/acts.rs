@@ -35,7 +35,10 @@ pub(crate) fn project<'a>(
         Event::Connection(event) => connection(recorded, event),
         Event::VirtualServer(event) => virtual_server(recorded, event),
         Event::Subject(event) => subject(recorded, event),
-        Event::UserConnection(event) => user_connection(recorded, event),
+        Event::UserConnection(event) => match user_connection(recorded, event) {
+            Some(act) => act,
+            None => return Ok(()),
+        },
         Event::ApiKey(event) => api_key(recorded, event),
         Event::Watch(event) => watch(event),
         Event::Session(event) => match session(recorded, event, known)? {
@@ -144,30 +147,65 @@ fn subject<'a>(recorded: &'a Recorded, event: &'a SubjectEvent) -> Act<'a> {
     act.about(&*recorded.stream.id)
 }
 
-fn user_connection<'a>(recorded: &'a Recorded, event: &'a UserConnectionEvent) -> Act<'a> {
+fn user_connection<'a>(recorded: &'a Recorded, event: &'a UserConnectionEvent) -> Option<Act<'a>> {
     use UserConnectionEvent as Event;
     let id = &*recorded.stream.id;
     // The stream's identifier is the user and the connection.
     let (subject, connection) = id.split_once('.').unwrap_or((id, ""));
+    // What nobody with a key did: a person in a browser, an authorization server, Proctor itself.
+    let noticed = |kind, reason: Option<&'a String>, details| Act {
+        by: None,
+        kind,
+        object: (recorded.stream.kind, id),
+        subject: Value::Null,
+        reason: reason.map(String::as_str),
+        details,
+    };
     let act = match event {
-        Event::UserConnectionActivated { by, kind, generation, .. } => {
-            let details = json!({ "connection": connection, "kind": kind.code(), "generation": generation });
+        Event::UserConnectionActivated { by, kind, generation, link, scopes, .. } => {
+            let mut details =
+                json!({ "connection": connection, "kind": kind.code(), "generation": generation });
+            if let Some(link) = link {
+                details["link"] = json!(link);
+                details["scopes"] = json!(scopes);
+            }
             Act::on(recorded, "user_connection_activated", by).with(details)
         }
-        Event::UserConnectionExpired { generation, reason } => Act {
-            by: None,
-            kind: "user_connection_expired",
-            object: (recorded.stream.kind, id),
-            subject: Value::Null,
-            reason: Some(reason),
-            details: json!({ "connection": connection, "generation": generation }),
-        },
+        Event::UserConnectionLinkIssued { by, kind, link, .. } => {
+            let details = json!({ "connection": connection, "kind": kind.code(), "link": link });
+            Act::on(recorded, "user_connection_link_issued", by).with(details)
+        }
+        // Steps on the way, which the stream tells.
+        Event::UserConnectionAuthorizationStarted { .. }
+        | Event::UserConnectionCodeTaken { .. }
+        | Event::UserConnectionRefreshClaimed { .. } => return None,
+        Event::UserConnectionAuthorized { link, kind, scopes, .. } => {
+            let details =
+                json!({ "connection": connection, "kind": kind.code(), "link": link, "scopes": scopes });
+            noticed("user_connection_authorized", None, details)
+        }
+        Event::UserConnectionAuthorizationFailed { link, reason } => {
+            let details = json!({ "connection": connection, "link": link });
+            noticed("user_connection_authorization_failed", Some(reason), details)
+        }
+        Event::UserConnectionRefreshed { generation, scopes, .. } => {
+            let details = json!({ "connection": connection, "generation": generation, "scopes": scopes });
+            noticed("user_connection_refreshed", None, details)
+        }
+        Event::UserConnectionRefreshFailed { generation, reason, .. } => {
+            let details = json!({ "connection": connection, "generation": generation });
+            noticed("user_connection_refresh_failed", Some(reason), details)
+        }
+        Event::UserConnectionExpired { generation, reason } => {
+            let details = json!({ "connection": connection, "generation": generation });
+            noticed("user_connection_expired", Some(reason), details)
+        }
         Event::UserConnectionDisconnected { by, reason } => {
             let act = Act::on(recorded, "user_connection_disconnected", by).because(reason);
             act.with(json!({ "connection": connection }))
         }
     };
-    act.about(subject)
+    Some(act.about(subject))
 }
 
 fn session<'a>(

@@ -255,6 +255,14 @@ impl Listener for Calls {
                 }
                 Event::UserConnection(
                     UserConnectionEvent::UserConnectionActivated { .. }
+                    | UserConnectionEvent::UserConnectionLinkIssued { .. }
+                    | UserConnectionEvent::UserConnectionAuthorizationStarted { .. }
+                    | UserConnectionEvent::UserConnectionCodeTaken { .. }
+                    | UserConnectionEvent::UserConnectionAuthorized { .. }
+                    | UserConnectionEvent::UserConnectionAuthorizationFailed { .. }
+                    | UserConnectionEvent::UserConnectionRefreshClaimed { .. }
+                    | UserConnectionEvent::UserConnectionRefreshed { .. }
+                    | UserConnectionEvent::UserConnectionRefreshFailed { .. }
                     | UserConnectionEvent::UserConnectionExpired { .. },
                 )
                 | Event::Subject(

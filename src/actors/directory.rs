@@ -292,6 +292,7 @@ impl Directory {
             proctor_domain::connection::Connection,
             proctor_domain::virtual_server::VirtualServer,
             proctor_domain::subject::Subject,
+            proctor_domain::user_connection::UserConnection,
             proctor_domain::session::Session,
             proctor_domain::api_key::ApiKey
         );

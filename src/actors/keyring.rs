@@ -92,6 +92,23 @@ impl Keyring {
         Ok(key.open_credential(subject_id, connection, generation, &sealed)?)
     }
 
+    /// What a person brought by this link, while it waits to be confirmed.
+    ///
+    /// # Errors
+    /// When it was forgotten or something else took its place, or it cannot be read.
+    pub async fn pending_credential(
+        &self,
+        subject: &SubjectId,
+        connection: &Name,
+        link: &str,
+    ) -> Result<Zeroizing<String>, KeyringError> {
+        let (subject_id, connection) = (subject.as_str(), connection.as_str());
+        let sealed = self.reader.pending_credential(subject_id, connection, link).await?;
+        let sealed = sealed.ok_or_else(|| KeyringError::Gone(format!("what {link} brought")))?;
+        let key = self.subject_key(subject).await?;
+        Ok(key.open_pending(subject_id, connection, link, &sealed)?)
+    }
+
     /// A session's key.
     ///
     /// # Errors

@@ -85,6 +85,16 @@ codes! {
     VirtualServerExists = 409 "virtual_server_exists" "The virtual server exists";
     /// The virtual server is out of use.
     VirtualServerRetired = 409 "virtual_server_retired" "The virtual server was retired";
+    /// A code that confirms nothing, or nothing any more.
+    CodeUnknown = 409 "code_unknown" "The code confirms nothing";
+    /// A code whose time is over.
+    CodeExpired = 410 "code_expired" "The code has expired";
+    /// Somebody else's account.
+    VerificationFailed = 403 "verification_failed" "The account was connected by somebody else";
+    /// A link that cannot be made.
+    InvalidLink = 422 "invalid_link" "The link cannot be made";
+    /// An authorization server that does not let itself be found or used.
+    DiscoveryFailed = 502 "discovery_failed" "The authorization server cannot be used";
     /// The user has to connect accounts first.
     AccountsMissing = 409 "accounts_missing" "The user has to connect accounts first";
     /// The user may not have sessions.

@@ -111,6 +111,12 @@ impl From<UserConnectionError> for Problem {
             UserConnectionError::NoConnection(_) => Code::ConnectionNotFound,
             UserConnectionError::Shared(_) | UserConnectionError::OtherKind { .. } => Code::InvalidCredential,
             UserConnectionError::Overtaken => Code::WrittenMeanwhile,
+            UserConnectionError::LinkSeconds => Code::InvalidLink,
+            UserConnectionError::LinkUnknown
+            | UserConnectionError::LinkUsed
+            | UserConnectionError::OtherBrowser
+            | UserConnectionError::CodeUnknown => Code::CodeUnknown,
+            UserConnectionError::LinkExpired | UserConnectionError::CodeExpired => Code::CodeExpired,
         };
         Self::new(code, error.to_string())
     }
@@ -181,6 +187,7 @@ impl From<UpstreamError> for Problem {
             | FailureKind::Protocol
             | FailureKind::Redirect
             | FailureKind::Unauthorized
+            | FailureKind::Forbidden
             | FailureKind::Http(_)
             | FailureKind::NotLet => Code::UpstreamFailed,
             FailureKind::Busy => Code::Busy,

@@ -96,6 +96,8 @@ routes! {
     "/users/{user}/connections" { GET MinterOrAuditor users::list }
     "/users/{user}/connections/{connection}" { GET MinterOrAuditor users::show }
     "/users/{user}/connections/{connection}/credential" { PUT Admin users::set }
+    "/users/{user}/connections/{connection}/link" { POST Minter users::link }
+    "/users/{user}/connections/{connection}/verify" { POST Minter users::verify }
     "/users/{user}/connections/{connection}/disconnect" { POST Minter users::disconnect }
     "/virtual-servers/{name}/retire" { POST Admin virtual_servers::retire }
     "/sessions" {

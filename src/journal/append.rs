@@ -85,6 +85,24 @@ pub enum SideWrite {
         /// The connection.
         connection: String,
     },
+    /// What a person brought by a link, sealed, in place of what was brought before.
+    PendingCredential {
+        /// The user.
+        subject: String,
+        /// The connection.
+        connection: String,
+        /// The link.
+        link: String,
+        /// What is sealed.
+        sealed: Vec<u8>,
+    },
+    /// What a person brought by a link is not kept any more.
+    ForgottenPending {
+        /// The user.
+        subject: String,
+        /// The connection.
+        connection: String,
+    },
     /// A connection's sealed secret of one generation and kind.
     ConnectionSecret {
         /// The connection.

@@ -276,6 +276,14 @@ pub trait Reader: Send + Sync {
         generation: u32,
     ) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// What was brought by this link and is not confirmed yet, sealed.
+    async fn pending_credential(
+        &self,
+        subject: &str,
+        connection: &str,
+        link: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// A connection's sealed secret.
     async fn connection_secret(
         &self,

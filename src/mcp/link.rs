@@ -93,6 +93,7 @@ pub(super) struct Link {
     leashed: RefCell<Option<CallId>>,
     events: RefCell<VecDeque<Bytes>>,
     ended: Cell<bool>,
+    is_gone: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -103,12 +104,21 @@ impl Link {
             leashed: RefCell::default(),
             events: RefCell::default(),
             ended: Cell::new(false),
+            is_gone: Cell::new(false),
             reader: RefCell::default(),
         })
     }
 
+    /// Whether the client has gone away.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.get()
+    }
+
     /// Has this call cancelled when the client goes away.
     pub fn leash(&self, call: CallId) {
+        if self.is_gone() {
+            self.calls.cancel(&call, Cause::Agent);
+        }
         *self.leashed.borrow_mut() = Some(call);
     }
 
@@ -142,6 +152,7 @@ impl Link {
 
     /// The client has gone away.
     fn gone(&self) {
+        self.is_gone.set(true);
         if let Some(call) = self.leashed.borrow_mut().take() {
             self.calls.cancel(&call, Cause::Agent);
         }

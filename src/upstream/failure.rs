@@ -29,8 +29,10 @@ pub enum FailureKind {
     Protocol,
     /// The upstream answered with a redirect, which is never followed.
     Redirect,
-    /// The upstream answered 401 or 403.
+    /// The upstream answered 401: it does not accept the credential.
     Unauthorized,
+    /// The upstream answered 403: the credential does not reach so far.
+    Forbidden,
     /// The upstream answered with another HTTP status that carries no JSON-RPC answer.
     Http(u16),
     /// The gate did not let the call leave.
@@ -51,6 +53,7 @@ impl FailureKind {
             Self::Protocol => "protocol",
             Self::Redirect => "redirect",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::Http(_) => "http_status",
             Self::NotLet => "not_let",
             Self::Busy => "busy",

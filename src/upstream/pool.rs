@@ -22,10 +22,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, Call, Catalog, Dialer, Era, FailureKind, Limits, Outcome, Probed, Target, UpstreamError,
-    catalog,
+    Admission, Call, Catalog, Dialer, Era, FailureKind, Fetch, FetchError, Fetched, Limits, Outcome, Probed,
+    Target, UpstreamError, catalog,
     envelope::{self, Answer},
     failure::{Failure, Shown},
+    fetch::fetch,
     line::{Flight, Outgoing, Pass, next_id},
     way::Way,
 };
@@ -108,6 +109,14 @@ impl Upstreams {
         });
         runtime.spawn(sweep(Arc::downgrade(&inner)));
         Self(inner)
+    }
+
+    /// Sends one request that is no part of the protocol.
+    ///
+    /// # Errors
+    /// When it may not be sent, or no answer comes back in time and within the limit.
+    pub async fn fetch(&self, request: Fetch<'_>) -> Result<Fetched, FetchError> {
+        fetch(&self.0.dialer, request).await
     }
 
     /// Calls a tool for `subject`.

@@ -86,6 +86,28 @@ impl SubjectKey {
             .map(Zeroizing::new)
             .map_err(|_| OpenError::content(identity))
     }
+
+    /// Seals what a person brought by a link for a connection.
+    pub fn seal_pending(&self, subject: &str, connection: &str, link: &str, plain: &str) -> Vec<u8> {
+        self.0.seal(Identity::PendingCredential { subject, connection, link }, plain.as_bytes())
+    }
+
+    /// Opens what [`SubjectKey::seal_pending`] sealed. The text is wiped when dropped.
+    ///
+    /// # Errors
+    /// When it belongs to another user, connection or link, or was changed.
+    pub fn open_pending(
+        &self,
+        subject: &str,
+        connection: &str,
+        link: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<String>, OpenError> {
+        let identity = Identity::PendingCredential { subject, connection, link };
+        String::from_utf8(self.0.open(identity, sealed)?)
+            .map(Zeroizing::new)
+            .map_err(|_| OpenError::content(identity))
+    }
 }
 
 impl SessionKey {

@@ -39,6 +39,8 @@ pub struct Vault {
     tokens: SessionTokens,
     cursors: Ring,
     mcp_sessions: Ring,
+    connect: Ring,
+    verifiers: KeyedHash,
 }
 
 /// Why the vault did not open.
@@ -113,6 +115,8 @@ impl Vault {
             tokens: SessionTokens::new(all_of(&keys, Purpose::TokenSigning))?,
             cursors: Ring::new(all_of(&keys, Purpose::Cursors)),
             mcp_sessions: Ring::new(all_of(&keys, Purpose::McpSessions)),
+            connect: Ring::new(all_of(&keys, Purpose::Connect)),
+            verifiers: KeyedHash::new(&newest(&keys, Purpose::Connect)?.bytes),
         })
     }
 
@@ -201,6 +205,29 @@ impl Vault {
     /// When it is not ours, or was issued to another session.
     pub fn open_mcp_session(&self, session: &str, text: &str) -> Result<McpSession, OpenError> {
         McpSession::open(&self.mcp_sessions, session, text)
+    }
+
+    /// Seals what goes through the browser of a person who connects an account; `what` it is keeps
+    /// one from being taken for another.
+    ///
+    /// # Errors
+    /// When it holds more than [`SEALED_TEXT_BYTES_MAX`].
+    pub fn seal_connect(&self, what: &str, plain: &[u8]) -> Result<String, TooLong> {
+        self.connect.seal(Identity::Connect { what }, plain)
+    }
+
+    /// Opens what [`Vault::seal_connect`] sealed.
+    ///
+    /// # Errors
+    /// When it is not ours, or something else.
+    pub fn open_connect(&self, what: &str, text: &str) -> Result<Vec<u8>, OpenError> {
+        self.connect.open(Identity::Connect { what }, text)
+    }
+
+    /// The secret that proves to an authorization server that whoever brings a code is who asked for
+    /// it (RFC 7636). It follows from the link and the start, so that nobody has to keep it.
+    pub fn pkce_verifier(&self, link: &str, attempt: u32) -> [u8; KEYED_HASH_BYTES] {
+        self.verifiers.hash("pkce", &[link.as_bytes(), &attempt.to_be_bytes()])
     }
 
     /// By what the records of a user are found: a keyed hash of the caller's own identifier.

@@ -22,12 +22,20 @@ pub enum Purpose {
     Cursors,
     /// Seals legacy MCP session ids.
     McpSessions,
+    /// Seals what goes through the browsers of people who connect accounts.
+    Connect,
 }
 
 impl Purpose {
     /// Every purpose: each needs at least one key.
-    pub const ALL: [Self; 5] =
-        [Self::TokenSigning, Self::Digests, Self::BlindIndexes, Self::Cursors, Self::McpSessions];
+    pub const ALL: [Self; 6] = [
+        Self::TokenSigning,
+        Self::Digests,
+        Self::BlindIndexes,
+        Self::Cursors,
+        Self::McpSessions,
+        Self::Connect,
+    ];
 
     /// The name as stored.
     pub fn name(self) -> &'static str {
@@ -37,6 +45,7 @@ impl Purpose {
             Self::BlindIndexes => "blind_indexes",
             Self::Cursors => "cursors",
             Self::McpSessions => "mcp_sessions",
+            Self::Connect => "connect",
         }
     }
 

@@ -96,6 +96,15 @@ pub enum Identity<'a> {
         /// Which of the user's credentials for it.
         generation: u32,
     },
+    /// What a person brought by a link, sealed by the subject's key.
+    PendingCredential {
+        /// The subject's reference, `sub_…`.
+        subject: &'a str,
+        /// The connection's name.
+        connection: &'a str,
+        /// The link's id, `lnk_…`.
+        link: &'a str,
+    },
     /// One generation of a connection's shared secret, sealed by the master key.
     ConnectionSecret {
         /// The connection's name.
@@ -112,6 +121,11 @@ pub enum Identity<'a> {
     },
     /// A page cursor that a client hands back.
     Cursor,
+    /// What goes through the browser of a person who connects an account.
+    Connect {
+        /// What it is: a link, a state or a code.
+        what: &'a str,
+    },
     /// What a legacy MCP session id holds.
     McpSession {
         /// The session of the token that it was issued to, `ses_…`.
@@ -146,6 +160,10 @@ impl Identity<'_> {
             Self::UserCredential { subject, connection, generation } => {
                 put(9, &[subject.as_bytes(), connection.as_bytes(), &generation.to_be_bytes()])
             }
+            Self::Connect { what } => put(10, &[what.as_bytes()]),
+            Self::PendingCredential { subject, connection, link } => {
+                put(11, &[subject.as_bytes(), connection.as_bytes(), link.as_bytes()])
+            }
         }
         data
     }
@@ -166,6 +184,10 @@ impl fmt::Display for Identity<'_> {
             }
             Self::PurposeKey { purpose, kid } => write!(f, "the {purpose} key {kid}"),
             Self::Cursor => f.write_str("the cursor"),
+            Self::Connect { what } => write!(f, "the {what}"),
+            Self::PendingCredential { subject, connection, link } => {
+                write!(f, "what {link} brought of {subject} for {connection:?}")
+            }
             Self::McpSession { session } => write!(f, "the MCP session id of {session}"),
         }
     }

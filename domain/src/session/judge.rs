@@ -99,7 +99,7 @@ impl Session {
 fn unusable(status: Status) -> Option<Refusal> {
     match status {
         Status::Active => None,
-        Status::Missing => Some(Refusal::UserConnectionMissing),
+        Status::Missing | Status::Pending => Some(Refusal::UserConnectionMissing),
         Status::Expired => Some(Refusal::UserConnectionExpired),
         Status::Disconnected => Some(Refusal::UserConnectionDisconnected),
     }

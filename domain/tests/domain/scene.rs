@@ -137,6 +137,9 @@ pub fn activated(generation: u32) -> UserConnectionEvent {
         connection: name("gmail"),
         kind: CredentialKind::Bearer,
         generation,
+        link: None,
+        scopes: Vec::new(),
+        expires_at: None,
     }
 }
 

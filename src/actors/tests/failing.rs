@@ -71,6 +71,15 @@ impl Reader for Blind {
         self.reader.user_credential(user, name, n).await
     }
 
+    async fn pending_credential(
+        &self,
+        user: &str,
+        name: &str,
+        link: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reader.pending_credential(user, name, link).await
+    }
+
     async fn connection_secret(&self, name: &str, generation: u32) -> Result<Option<Vec<u8>>, StoreError> {
         self.reader.connection_secret(name, generation).await
     }

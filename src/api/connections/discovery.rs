@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::Arc;
 
+use actix_web::web;
 use proctor_domain::connection::{Catalog, CatalogTool, Connection, ConnectionCommand, Era};
 use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, Position};
@@ -11,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
-use crate::actors::Prepared;
+use crate::actors::{Prepared, now};
+use crate::connect::{self, Due};
 use crate::journal::SideWrite;
 use crate::proctor::Proctor;
 use crate::upstream::{self, RejectedTool, Target};
@@ -35,7 +37,7 @@ pub(super) struct Changes {
 
 /// How the connection is reached, without what was found out about its upstream before.
 pub(super) async fn unprobed(
-    proctor: &Proctor,
+    proctor: &web::Data<Proctor>,
     name: &Name,
     connection: &Connection,
     as_user: Option<&str>,
@@ -49,7 +51,7 @@ pub(super) async fn unprobed(
 
 /// The same with this user's credential.
 async fn target_of_user(
-    proctor: &Proctor,
+    proctor: &web::Data<Proctor>,
     name: &Name,
     connection: &Connection,
     user: &str,
@@ -64,9 +66,16 @@ async fn target_of_user(
         Problem::new(Code::AccountsMissing, detail)
     };
     let subject = proctor.keyring.subject_of(user).await?.ok_or_else(missing)?;
-    let state: Arc<UserConnection> = proctor.directory.fresh(&UserConnection::id(&subject, name)).await?;
+    let mut state: Arc<UserConnection> = proctor.directory.fresh(&UserConnection::id(&subject, name)).await?;
     if state.status_for(takes) != Status::Active {
         return Err(missing());
+    }
+    if connect::due(&state, now()) == Due::Now {
+        connect::renew(proctor, &subject, name, state.generation(), false).await;
+        state = proctor.directory.state(&UserConnection::id(&subject, name)).await?;
+        if state.status_for(takes) != Status::Active {
+            return Err(missing());
+        }
     }
     let generation = state.generation();
     let open = async || Ok::<_, Problem>(proctor.keyring.user_credential(&subject, name, generation).await?);
@@ -75,7 +84,7 @@ async fn target_of_user(
 
 /// Reads the upstream's catalog and puts it in force.
 pub(super) async fn refresh(
-    proctor: &Proctor,
+    proctor: &web::Data<Proctor>,
     caller: &Caller,
     name: &Name,
     as_user: Option<&str>,

@@ -1,8 +1,10 @@
 //! `PUT /connections/{name}`: sets a connection anew. Secrets that are left out are kept.
 
+use std::sync::Arc;
+
 use actix_web::{HttpResponse, web};
 use proctor_domain::Name;
-use proctor_domain::connection::{Connection, ConnectionCommand};
+use proctor_domain::connection::{Connection, ConnectionCommand, Settings};
 
 use super::super::answer;
 use super::super::body::Body;
@@ -10,8 +12,10 @@ use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
 use super::settings::ConnectionBody;
 use crate::actors::Prepared;
+use crate::connect::Discovered;
 use crate::journal::{Delivered, SideWrite};
 use crate::proctor::Proctor;
+use crate::targets::Secrets;
 
 /// How often it is tried again because somebody else set the same connection anew.
 const ATTEMPTS_MAX: usize = 8;
@@ -27,7 +31,10 @@ pub(in crate::api) async fn reconfigure(
         let detail = format!("the body names another connection than the address, which is for \"{name}\"");
         return Err(Problem::new(Code::InvalidBody, detail));
     }
-    let events = until_alone(&proctor, &caller, &name, &body).await?;
+    let before = before(&proctor, &name).await?;
+    let known = before.as_ref().map(|(settings, secrets)| (&**settings, secrets));
+    let discovered = body.discover(&proctor, &name, known).await?;
+    let events = until_alone(&proctor, &caller, &name, &body, discovered.as_ref()).await?;
     if !events.is_empty() {
         // What was opened with the settings before serves nobody any more.
         proctor.upstreams.retire(name.as_str());
@@ -44,11 +51,12 @@ async fn until_alone(
     caller: &Caller,
     name: &Name,
     body: &ConnectionBody,
+    discovered: Option<&Discovered>,
 ) -> Result<Vec<Delivered>, Problem> {
     let mut attempt = 1;
     loop {
         let answer = caller
-            .act::<Connection, _>(proctor, name.as_str(), || prepare(proctor, caller, name, body))
+            .act::<Connection, _>(proctor, name.as_str(), || prepare(proctor, caller, name, body, discovered))
             .await;
         match answer {
             Err(problem) if problem.code == Code::WrittenMeanwhile && attempt < ATTEMPTS_MAX => attempt += 1,
@@ -57,19 +65,28 @@ async fn until_alone(
     }
 }
 
+/// How the connection is set now.
+async fn before(proctor: &Proctor, name: &Name) -> Result<Option<(Arc<Settings>, Secrets)>, Problem> {
+    let state = super::fresh(proctor, name).await?;
+    Ok(match state.settings() {
+        Some(settings) => {
+            Some((Arc::clone(settings), proctor.targets.secrets(name, state.generation()).await?))
+        }
+        None => None,
+    })
+}
+
 async fn prepare(
     proctor: &Proctor,
     caller: &Caller,
     name: &Name,
     body: &ConnectionBody,
+    discovered: Option<&Discovered>,
 ) -> Result<Prepared<Connection>, Problem> {
+    let before = before(proctor, name).await?;
     let state = super::fresh(proctor, name).await?;
-    let before = match state.settings() {
-        Some(settings) => Some((settings, proctor.targets.secrets(name, state.generation()).await?)),
-        None => None,
-    };
-    let before = before.as_ref().map(|(settings, secrets)| (&***settings, secrets));
-    let (settings, secrets) = body.settings(before)?;
+    let before = before.as_ref().map(|(settings, secrets)| (&**settings, secrets));
+    let (settings, secrets) = body.settings(before, discovered)?;
     let generation = state.generation() + 1;
     let secret = SideWrite::ConnectionSecret {
         connection: name.to_string(),

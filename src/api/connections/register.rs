@@ -27,7 +27,8 @@ pub(in crate::api) async fn register(
     let Some(name) = body.name.clone() else {
         return Err(Problem::new(Code::InvalidBody, "failed to read the body: missing field `name`"));
     };
-    let (settings, secrets) = body.settings(None)?;
+    let discovered = body.discover(&proctor, &name, None).await?;
+    let (settings, secrets) = body.settings(None, discovered.as_ref())?;
     let sealed = proctor.targets.seal(&name, FIRST_GENERATION, &secrets);
     let registered = caller
         .act::<Connection, _>(&proctor, name.as_str(), || {

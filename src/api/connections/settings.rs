@@ -9,7 +9,9 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::super::problem::{Code, Problem};
+use crate::connect::{self, Discovered, DiscoveryError, Wanted};
 use crate::credential::PLACE;
+use crate::proctor::Proctor;
 use crate::targets::Secrets;
 use crate::upstream::Endpoint;
 
@@ -80,6 +82,8 @@ enum TransportBody {
 enum AuthBody {
     None {},
     Header { name: String, value: Option<Zeroizing<String>> },
+    // Each user's own, by the upstream's authorization server.
+    Oauth2(Wanted),
     // Each user's own; see `PUT /users/{user}/connections/{connection}/credential`.
     ApiKey { header: Option<String>, format: Option<String> },
     Bearer { header: Option<String>, format: Option<String> },
@@ -99,13 +103,43 @@ impl ConnectionBody {
             TransportBody::Http { .. } => false,
             TransportBody::Stdio { env, .. } => env.iter().flatten().any(|(_, value)| value.is_some()),
         };
-        env || matches!(&self.auth, AuthBody::Header { value: Some(_), .. })
+        let auth = match &self.auth {
+            AuthBody::Header { value, .. } => value.is_some(),
+            AuthBody::Oauth2(wanted) => wanted.brings_secret(),
+            AuthBody::None {} | AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} => {
+                false
+            }
+        };
+        env || auth
+    }
+
+    /// Finds out how users authorize it, where they do so at an authorization server.
+    pub(super) async fn discover(
+        &self,
+        proctor: &Proctor,
+        name: &Name,
+        before: Option<(&Settings, &Secrets)>,
+    ) -> Result<Option<Discovered>, Problem> {
+        let (AuthBody::Oauth2(wanted), TransportBody::Http { url }) = (&self.auth, &self.transport) else {
+            return Ok(None);
+        };
+        let url = checked_url(url)?;
+        let before = before.and_then(|(settings, secrets)| match &settings.auth {
+            AuthMethod::Oauth2(oauth2) => Some((oauth2, secrets.client.as_ref())),
+            _ => None,
+        });
+        let found = connect::discover(proctor, name, &url, self.private_network, wanted, before).await;
+        found.map(Some).map_err(|error| match error {
+            DiscoveryError::Wrong(detail) => wrong(detail),
+            DiscoveryError::Failed(detail) => Problem::new(Code::DiscoveryFailed, detail),
+        })
     }
 
     /// The settings and their secrets; what is left out is taken from `before`.
     pub(super) fn settings(
         &self,
         before: Option<(&Settings, &Secrets)>,
+        discovered: Option<&Discovered>,
     ) -> Result<(Settings, Secrets), Problem> {
         let mut secrets = Secrets::default();
         let transport = match &self.transport {
@@ -119,12 +153,14 @@ impl ConnectionBody {
         };
         let auth = match &self.auth {
             AuthBody::None {} => AuthMethod::None,
-            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {}
+            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} | AuthBody::Oauth2(_)
                 if matches!(transport, Transport::Stdio { .. }) =>
             {
                 return Err(wrong("a child process takes no header, so no user can bring one"));
             }
-            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} if self.shared => {
+            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} | AuthBody::Oauth2(_)
+                if self.shared =>
+            {
                 return Err(wrong("each user brings a credential of their own: shared must be false"));
             }
             AuthBody::ApiKey { header, format } => AuthMethod::ApiKey {
@@ -136,6 +172,13 @@ impl ConnectionBody {
                 format: checked_format(format.as_deref().unwrap_or(BEARER_FORMAT))?,
             },
             AuthBody::Basic {} => AuthMethod::Basic,
+            AuthBody::Oauth2(_) => {
+                let Some(found) = discovered else {
+                    return Err(wrong("its authorization server was not found"));
+                };
+                secrets.client = found.client_secret.clone();
+                AuthMethod::Oauth2(found.oauth2.clone())
+            }
             AuthBody::Header { name, value } => {
                 if matches!(transport, Transport::Stdio { .. }) {
                     return Err(wrong("a child process takes no header: pass its secret in env"));
@@ -244,7 +287,8 @@ fn header_value(
             | AuthMethod::None
             | AuthMethod::ApiKey { .. }
             | AuthMethod::Bearer { .. }
-            | AuthMethod::Basic => None,
+            | AuthMethod::Basic
+            | AuthMethod::Oauth2(_) => None,
         }
     };
     let Some(value) = value.cloned().or_else(kept) else {
@@ -268,7 +312,7 @@ mod tests {
     }
 
     fn refused(json: &str) -> String {
-        let problem = body(json).settings(None).map(|_| ()).unwrap_err();
+        let problem = body(json).settings(None, None).map(|_| ()).unwrap_err();
         assert_eq!(problem.code, Code::InvalidConnection);
         problem.detail
     }
@@ -278,7 +322,7 @@ mod tests {
 
     #[test]
     fn secrets_leave_the_settings() {
-        let (settings, secrets) = body(STDIO).settings(None).unwrap();
+        let (settings, secrets) = body(STDIO).settings(None, None).unwrap();
         let Transport::Stdio { env, .. } = &settings.transport else { panic!("not stdio") };
         assert_eq!(env, &["A", "B"]);
         assert_eq!(secrets.env["A"].as_str(), "1");
@@ -287,16 +331,16 @@ mod tests {
 
     #[test]
     fn secrets_that_are_left_out_are_kept() {
-        let (settings, secrets) = body(STDIO).settings(None).unwrap();
+        let (settings, secrets) = body(STDIO).settings(None, None).unwrap();
         let before = Some((&settings, &secrets));
         let all = body(r#"{"transport":{"type":"stdio","command":"other"}}"#);
         assert!(!all.brings_secrets());
-        assert_eq!(all.settings(before).unwrap().1.env.len(), 2);
+        assert_eq!(all.settings(before, None).unwrap().1.env.len(), 2);
         let one = body(r#"{"transport":{"type":"stdio","command":"notes","env":{"A":null,"C":"3"}}}"#);
-        let (_, kept) = one.settings(before).unwrap();
+        let (_, kept) = one.settings(before, None).unwrap();
         assert_eq!((kept.env["A"].as_str(), kept.env["C"].as_str(), kept.env.len()), ("1", "3", 2));
         let unknown = body(r#"{"transport":{"type":"stdio","command":"notes","env":{"Z":null}}}"#);
-        assert!(unknown.settings(before).is_err());
+        assert!(unknown.settings(before, None).is_err());
     }
 
     #[test]
@@ -305,12 +349,12 @@ mod tests {
             body(&format!(r#"{{"transport":{{"type":"http","url":"https://a.example"}},"auth":{auth}}}"#))
         };
         let (settings, secrets) =
-            with(r#"{"type":"header","name":"X-Key","value":"s"}"#).settings(None).unwrap();
+            with(r#"{"type":"header","name":"X-Key","value":"s"}"#).settings(None, None).unwrap();
         let before = Some((&settings, &secrets));
-        let same = with(r#"{"type":"header","name":"x-key"}"#).settings(before).unwrap();
+        let same = with(r#"{"type":"header","name":"x-key"}"#).settings(before, None).unwrap();
         assert_eq!(same.1.auth.unwrap().as_str(), "s");
-        assert!(with(r#"{"type":"header","name":"X-Other"}"#).settings(before).is_err());
-        assert!(with(r#"{"type":"none"}"#).settings(before).unwrap().1.auth.is_none());
+        assert!(with(r#"{"type":"header","name":"X-Other"}"#).settings(before, None).is_err());
+        assert!(with(r#"{"type":"none"}"#).settings(before, None).unwrap().1.auth.is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `PUT /users/{user}/connections/{connection}/credential`: puts a user's credential in force.
 
 use actix_web::{HttpResponse, web};
-use proctor_domain::connection::Connection;
+use proctor_domain::connection::{Connection, CredentialKind};
 use proctor_domain::user_connection::{UserConnection, UserConnectionCommand};
 use proctor_domain::{Decider as _, StreamId};
 use serde_json::to_string;
@@ -29,6 +29,11 @@ pub(in crate::api) async fn set(
         return Err(Problem::new(Code::InvalidCredential, detail));
     }
     let (name, connection, takes) = of_each_user(&proctor, &name).await?;
+    if credential.kind() == CredentialKind::Oauth2 {
+        let detail =
+            "tokens of an authorization server are not set directly: give the user a link to authorize";
+        return Err(Problem::new(Code::InvalidCredential, detail));
+    }
     let auth = connection.settings().map(|settings| &settings.auth);
     let sendable = auth.map(|auth| credential.header(auth)).transpose();
     sendable.map_err(|error| Problem::new(Code::InvalidCredential, error.to_string()))?;

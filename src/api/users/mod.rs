@@ -2,8 +2,10 @@
 
 mod credential;
 mod disconnect;
+mod link;
 mod list;
 mod show;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::future::ready;
@@ -20,13 +22,15 @@ use serde_json::{Value, json};
 
 pub(super) use credential::set;
 pub(super) use disconnect::disconnect;
+pub(super) use link::link;
 pub(super) use list::list;
 pub(super) use show::show;
+pub(super) use verify::verify;
 
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::time;
-use crate::actors::Prepared;
+use crate::actors::{Prepared, now};
 use crate::journal::{SideWrite, SubjectRow};
 use crate::proctor::Proctor;
 
@@ -125,8 +129,9 @@ async fn of_each_user(
 
 /// A user's account as it is shown: without its credential.
 fn shown(user: &str, connection: &Name, takes: CredentialKind, account: &UserConnection) -> Value {
-    let status = account.status_for(takes);
+    let status = status(account, takes);
     let known = account.generation() > 0;
+    let is_active = status == Status::Active;
     json!({
         "user": user,
         "connection": connection,
@@ -134,6 +139,16 @@ fn shown(user: &str, connection: &Name, takes: CredentialKind, account: &UserCon
         "takes": takes,
         "generation": known.then(|| account.generation()),
         "since": known.then(|| time::shown(account.since())),
-        "reason": account.reason().filter(|_| status != Status::Active),
+        "reason": account.reason().filter(|_| !is_active),
+        "scopes": (is_active && takes == CredentialKind::Oauth2).then(|| account.scopes()),
+        "expires_at": account.expires_at().filter(|_| is_active).map(time::shown),
     })
+}
+
+/// The account's status as it is shown: one waits only as long as its link can be used.
+pub(super) fn status(account: &UserConnection, takes: CredentialKind) -> Status {
+    match account.status_for(takes) {
+        Status::Pending if !account.link().is_some_and(|link| link.is_pending(now())) => Status::Missing,
+        status => status,
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::answer;
 use super::super::problem::Problem;
-use super::super::users::accounts;
+use super::super::users::{accounts, status};
 use crate::proctor::Proctor;
 
 pub(in crate::api) async fn readiness(
@@ -23,7 +23,7 @@ pub(in crate::api) async fn readiness(
         .iter()
         .filter_map(|account| {
             let takes = account.connection.credential_kind()?;
-            let status = account.user_connection.status_for(takes);
+            let status = status(&account.user_connection, takes);
             Some((json!({ "connection": account.name, "takes": takes, "state": status }), status))
         })
         .collect();

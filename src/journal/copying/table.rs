@@ -79,7 +79,7 @@ pub static PAYLOADS: Table = Table {
 
 /// Everything else. The leases have all ended, and yet they are needed: they tell the sweeper whose
 /// calls it has to give up.
-pub static OTHERS: [Table; 7] = [
+pub static OTHERS: [Table; 8] = [
     Table {
         name: "definitions",
         columns: &[("digest", Kind::Text), ("json", Kind::Text)],
@@ -109,6 +109,17 @@ pub static OTHERS: [Table; 7] = [
             ("subject", Kind::Text),
             ("connection", Kind::Text),
             ("generation", Kind::Integer),
+            ("sealed", Kind::Bytes),
+        ],
+        key_columns: 2,
+        long: None,
+    },
+    Table {
+        name: "pending_credentials",
+        columns: &[
+            ("subject", Kind::Text),
+            ("connection", Kind::Text),
+            ("link", Kind::Text),
             ("sealed", Kind::Bytes),
         ],
         key_columns: 2,

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0002_append.sql"),
     include_str!("../../../migrations/postgres/0003_user_connections.sql"),
     include_str!("../../../migrations/postgres/0004_moves.sql"),
+    include_str!("../../../migrations/postgres/0005_pending_credentials.sql"),
 ];
 
 /// Held while the schema is brought up to date: "proctorM".

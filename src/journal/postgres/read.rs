@@ -173,6 +173,18 @@ impl Reader for PostgresReader {
         self.one("read a user's credential", query, |row| row.try_get(0)).await
     }
 
+    async fn pending_credential(
+        &self,
+        subject: &str,
+        connection: &str,
+        link: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql =
+            "SELECT sealed FROM pending_credentials WHERE subject = $1 AND connection = $2 AND link = $3";
+        let query = sqlx::query(sql).bind(subject).bind(connection).bind(link);
+        self.one("read what a link brought", query, |row| row.try_get(0)).await
+    }
+
     async fn connection_secret(
         &self,
         connection: &str,

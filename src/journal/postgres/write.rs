@@ -146,6 +146,8 @@ impl Store for PostgresStore {
                 | SideWrite::Subject(_)
                 | SideWrite::UserCredential { .. }
                 | SideWrite::ForgottenCredential { .. }
+                | SideWrite::PendingCredential { .. }
+                | SideWrite::ForgottenPending { .. }
                 | SideWrite::ConnectionSecret { .. } => {
                     return Ok(None);
                 }
@@ -285,6 +287,18 @@ impl Store for PostgresStore {
                 let sql = "DELETE FROM user_credentials WHERE subject = $1 AND connection = $2";
                 let query = sqlx::query(sql).bind(subject).bind(connection);
                 self.execute("forget a user's credential", query).await
+            }
+            SideWrite::PendingCredential { subject, connection, link, sealed } => {
+                let sql = "INSERT INTO pending_credentials (subject, connection, link, sealed)
+                           VALUES ($1, $2, $3, $4) ON CONFLICT (subject, connection)
+                           DO UPDATE SET link = excluded.link, sealed = excluded.sealed";
+                let query = sqlx::query(sql).bind(subject).bind(connection).bind(link).bind(sealed);
+                self.execute("keep what a link brought", query).await
+            }
+            SideWrite::ForgottenPending { subject, connection } => {
+                let sql = "DELETE FROM pending_credentials WHERE subject = $1 AND connection = $2";
+                let query = sqlx::query(sql).bind(subject).bind(connection);
+                self.execute("forget what a link brought", query).await
             }
             SideWrite::ConnectionSecret { connection, generation, sealed } => {
                 let sql =

@@ -45,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_journal.sql"),
     include_str!("../../../migrations/sqlite/0002_user_connections.sql"),
     include_str!("../../../migrations/sqlite/0003_moves.sql"),
+    include_str!("../../../migrations/sqlite/0004_pending_credentials.sql"),
 ];
 
 /// What a trigger says when the installation has gone.

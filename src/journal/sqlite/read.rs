@@ -155,6 +155,18 @@ impl Reader for SqliteReader {
         self.one("read a user's credential", sql, asked, |row| row.get(0)).await
     }
 
+    async fn pending_credential(
+        &self,
+        subject: &str,
+        connection: &str,
+        link: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql =
+            "SELECT sealed FROM pending_credentials WHERE subject = ?1 AND connection = ?2 AND link = ?3";
+        let asked = (subject.to_owned(), connection.to_owned(), link.to_owned());
+        self.one("read what a link brought", sql, asked, |row| row.get(0)).await
+    }
+
     async fn connection_secret(
         &self,
         connection: &str,

@@ -185,6 +185,17 @@ impl Store for SqliteStore {
                 "DELETE FROM user_credentials WHERE subject = ?1 AND connection = ?2",
                 (subject, connection),
             ),
+            SideWrite::PendingCredential { subject, connection, link, sealed } => self.execute(
+                "keep what a link brought",
+                "INSERT INTO pending_credentials (subject, connection, link, sealed) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (subject, connection) DO UPDATE SET link = excluded.link, sealed = excluded.sealed",
+                (subject, connection, link, sealed),
+            ),
+            SideWrite::ForgottenPending { subject, connection } => self.execute(
+                "forget what a link brought",
+                "DELETE FROM pending_credentials WHERE subject = ?1 AND connection = ?2",
+                (subject, connection),
+            ),
             SideWrite::ConnectionSecret { connection, generation, sealed } => self.execute(
                 "keep a connection's secret",
                 "INSERT INTO connection_secrets (connection, generation, sealed) VALUES (?1, ?2, ?3)",

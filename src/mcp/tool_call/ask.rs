@@ -11,13 +11,14 @@ use proctor_domain::session::{Access, CallGrounds, CallRequest, Client, Session,
 use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::UserConnection;
 use proctor_domain::virtual_server::{Capture, VirtualServer};
-use proctor_domain::{CallId, Decider as _, StreamId};
+use proctor_domain::{CallId, Decider as _, Name, StreamId};
 use proctor_projections::manifest::{ArgumentsError, ManifestTool, merge_arguments};
 use serde_json::Map;
 use serde_json::value::RawValue;
 
 use super::Speaker;
 use crate::actors::{Prepared, Sealed, new_id, now};
+use crate::connect::{self, Due};
 use crate::mcp::answer::Fault;
 use crate::mcp::client::trace_id;
 use crate::mcp::envelope::Params;
@@ -186,6 +187,17 @@ impl<'a> Asked<'a> {
 }
 
 impl Gathered<'_> {
+    /// The user's account that the call needs, with its connection.
+    pub fn account(&self) -> Option<(&Name, &Arc<UserConnection>)> {
+        let account = self.grounds.user_connection.as_ref()?;
+        Some((&self.grounds.server.tool(&self.request.tool)?.connection, account))
+    }
+
+    /// How soon the tokens of that account have to be renewed.
+    pub fn due(&self) -> Due {
+        self.grounds.user_connection.as_ref().map_or(Due::Later, |account| connect::due(account, now()))
+    }
+
     /// Why the arguments cannot be sent.
     pub fn into_wrong(self) -> Option<ArgumentsError> {
         self.sent.wrong

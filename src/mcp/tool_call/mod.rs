@@ -4,11 +4,13 @@
 //! nothing is skipped: what is not admitted is not sent, what is not recorded is not answered as
 //! done. A call that left runs to its outcome, whether or not its client still waits.
 
+mod account;
 mod ask;
 mod outcome;
 mod refusal;
 mod result;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +18,7 @@ use std::time::Instant;
 use actix_web::http::StatusCode;
 use proctor_domain::connection::Connection;
 use proctor_domain::session::{Client, Route, Session, SessionEvent};
+use proctor_domain::virtual_server::VirtualServer;
 use proctor_domain::{CallId, Event};
 use serde_json::value::RawValue;
 
@@ -25,9 +28,12 @@ use super::envelope::{Meta, Request};
 use super::members::text;
 use super::modern;
 use crate::actors::{AskError, Flight, KeyringError, new_id};
+use crate::connect::Due;
 use crate::journal::Delivered;
 use crate::targets::TargetError;
 use crate::upstream::{self, Admission, FailureKind, HeaderParam, Target, Trace};
+use crate::vault::SessionKey;
+use account::Refused;
 use ask::{Asked, Sent};
 use outcome::Ending;
 
@@ -60,42 +66,93 @@ pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<
     check_load(knock)?;
     let key = proctor.keyring.session_key(caller.session_id.as_str(), &caller.terms.subject).await;
     let key = key.map_err(|error| no_key(&error))?;
-    let call = CallId::from(new_id("call"));
-    // Before the admission is asked for, so that no revocation can miss it.
-    let flight = proctor.calls.enter(
-        call.clone(),
-        caller.session_id.clone(),
-        caller.session.opened_at(),
-        caller.terms.subject.clone(),
-        caller.server().clone(),
-    );
-    if speaker.is_modern {
-        knock.link.leash(call.clone());
+    let attempt = Attempt { knock, request, speaker: &speaker, name, key: &key };
+    let made = attempt.make().await?;
+    let Some(refused) = &made.refused else { return made.reply(&attempt).await };
+    if knock.link.is_gone() || !Box::pin(refused.renewed(knock)).await {
+        return made.reply(&attempt).await;
     }
-    let asked = Asked::new(knock, call, name, params, &speaker, &key);
-    let first = asked.gather().await?;
-    if speaker.is_modern
-        && let Some(tool) = first.visible_tool(&caller.terms)
-    {
-        modern::check_params(knock.request.headers(), &tool.header_params, params.arguments, proctor)?;
+    let made = Box::pin(attempt.make()).await?;
+    if let Some(refused) = &made.refused {
+        Box::pin(refused.expire(knock)).await;
     }
-    let (admitted, sent) = admit(&asked, first).await?;
-    let travel = Travel { knock, meta: &params.meta, speaker: &speaker, flight: &flight };
-    let begun = Instant::now();
-    let came_back = travel.send(&admitted, &sent, begun).await;
-    let ending = Ending::of(came_back, &flight, sent.capture(), &proctor.vault);
-    let recorded = outcome::record(knock, &asked, &ending, begun.elapsed()).await;
-    match recorded {
-        Ok(()) => {
-            drop(flight);
-            ending.reply(knock, request.id, &speaker, &asked.call, &sent.server).await
+    made.reply(&attempt).await
+}
+
+/// One request for a call, which may make two: a second one when the upstream did not accept the
+/// user's credential, and it was renewed.
+struct Attempt<'a> {
+    knock: &'a Knock,
+    request: &'a Request<'a>,
+    speaker: &'a Speaker<'a>,
+    name: Cow<'a, str>,
+    key: &'a SessionKey,
+}
+
+/// A call that is over, and on the record.
+struct Made {
+    ending: Ending,
+    call: CallId,
+    server: Arc<VirtualServer>,
+    /// The user's credential, where the upstream did not accept it.
+    refused: Option<Refused>,
+}
+
+impl Made {
+    async fn reply(self, attempt: &Attempt<'_>) -> Result<Reply, Fault> {
+        let Attempt { knock, request, speaker, .. } = attempt;
+        self.ending.reply(knock, request.id, speaker, &self.call, &self.server).await
+    }
+}
+
+impl Attempt<'_> {
+    /// Makes one call, from its admission to its outcome.
+    async fn make(&self) -> Result<Made, Fault> {
+        let Self { knock, request, speaker, key, .. } = *self;
+        let (proctor, caller, params) = (&knock.proctor, &knock.caller, &request.params);
+        let call = CallId::from(new_id("call"));
+        // Before the admission is asked for, so that no revocation can miss it.
+        let flight = proctor.calls.enter(
+            call.clone(),
+            caller.session_id.clone(),
+            caller.session.opened_at(),
+            caller.terms.subject.clone(),
+            caller.server().clone(),
+        );
+        if speaker.is_modern {
+            knock.link.leash(call.clone());
         }
-        Err(error) => {
-            tracing::error!(call = %asked.call, %error, "failed to record the outcome of a call");
-            outcome::record_later(knock, &asked, ending, begun.elapsed(), flight);
-            let message =
-                "the call was made, but what became of it could not be recorded: its outcome is unknown";
-            Err(Fault::new(codes::INTERNAL, message).with_code("outcome_unknown", Some(asked.call.as_str())))
+        let asked = Asked::new(knock, call, self.name.clone(), params, speaker, key);
+        let mut first = asked.gather().await?;
+        let due = first.due();
+        if due != Due::Later {
+            first = Box::pin(account::freshened(&asked, first, due)).await?;
+        }
+        if speaker.is_modern
+            && let Some(tool) = first.visible_tool(&caller.terms)
+        {
+            modern::check_params(knock.request.headers(), &tool.header_params, params.arguments, proctor)?;
+        }
+        let (admitted, sent) = admit(&asked, first).await?;
+        let travel = Travel { knock, meta: &params.meta, speaker, flight: &flight };
+        let begun = Instant::now();
+        let came_back = travel.send(&admitted, &sent, begun).await;
+        let ending = Ending::of(came_back, &flight, sent.capture(), &proctor.vault);
+        let recorded = outcome::record(knock, &asked, &ending, begun.elapsed()).await;
+        match recorded {
+            Ok(()) => {
+                drop(flight);
+                let refused = if ending.is_unauthorized() { Refused::of(&admitted) } else { None };
+                Ok(Made { ending, call: asked.call.clone(), server: Arc::clone(&sent.server), refused })
+            }
+            Err(error) => {
+                tracing::error!(call = %asked.call, %error, "failed to record the outcome of a call");
+                outcome::record_later(knock, &asked, ending, begun.elapsed(), flight);
+                let message =
+                    "the call was made, but what became of it could not be recorded: its outcome is unknown";
+                Err(Fault::new(codes::INTERNAL, message)
+                    .with_code("outcome_unknown", Some(asked.call.as_str())))
+            }
         }
     }
 }

@@ -97,6 +97,11 @@ impl Ending {
         }
     }
 
+    /// Whether the upstream did not accept the credential, and so did nothing.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self.came_back, CameBack::Failed { kind: FailureKind::Unauthorized, .. })
+    }
+
     /// The answer, now that the outcome is recorded.
     ///
     /// # Errors
@@ -141,6 +146,9 @@ impl Ending {
                     (FailureKind::Busy, _) => "too many upstream servers are in use: try again soon",
                     (FailureKind::Unauthorized, _) => {
                         "the upstream server did not accept the credential it was given"
+                    }
+                    (FailureKind::Forbidden, _) => {
+                        "the upstream server does not allow this with the credential it was given"
                     }
                     (_, true) => "the upstream server failed; whether the call had an effect is not known",
                     (_, false) => "the upstream server could not be called",

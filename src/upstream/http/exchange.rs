@@ -212,9 +212,13 @@ pub(super) fn status_failure(status: StatusCode, headers: &HeaderMap, method: &s
         );
     }
     match code {
-        401 | 403 => Failure::sent(
+        401 => Failure::sent(
             FailureKind::Unauthorized,
             format!("answered {code} to {method}: check its credential"),
+        ),
+        403 => Failure::sent(
+            FailureKind::Forbidden,
+            format!("answered {code} to {method}: check what its credential may be used for"),
         ),
         404 | 405 => Failure::sent(
             FailureKind::Http(code),

@@ -116,7 +116,7 @@ impl HttpUpstream {
         let unknown_session = status == StatusCode::NOT_FOUND && ready.session().is_some();
         let may_answer = is_client_error
             && content == Content::Json
-            && failure.kind != FailureKind::Unauthorized
+            && !matches!(failure.kind, FailureKind::Unauthorized | FailureKind::Forbidden)
             && !unknown_session;
         match envelope::incoming(&text) {
             Ok(Incoming::Answer { id: answered, answer: answer @ Answer::Error(_) })

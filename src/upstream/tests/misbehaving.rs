@@ -130,7 +130,7 @@ async fn a_redirect_is_an_error_that_says_so_and_is_not_followed() {
 async fn statuses_become_failures_unless_they_carry_an_error_of_the_protocol() {
     for (status, kind) in [
         (401, FailureKind::Unauthorized),
-        (403, FailureKind::Unauthorized),
+        (403, FailureKind::Forbidden),
         (404, FailureKind::Http(404)),
         (429, FailureKind::Http(429)),
         (500, FailureKind::Http(500)),

@@ -1,0 +1,82 @@
+//! `POST /users/{user}/connections/{connection}/link`: a hosted link by which the user connects an
+//! account.
+
+use actix_web::{HttpResponse, web};
+use proctor_domain::connection::Connection;
+use proctor_domain::user_connection::{LINK_SECONDS_DEFAULT, UserConnection};
+use proctor_domain::{Name, SubjectId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::super::answer;
+use super::super::body::Body;
+use super::super::caller::Caller;
+use super::super::problem::{Code, Problem};
+use super::super::time;
+use super::{USER_CHARS_MAX, fits, of_each_user, reference};
+use crate::connect::{NewLink, checked_return_url};
+use crate::journal::Delivered;
+use crate::proctor::Proctor;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Wish {
+    return_url: String,
+    ttl_seconds: Option<u32>,
+}
+
+pub(in crate::api) async fn link(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    Body(wish): Body<Wish>,
+) -> Result<HttpResponse, Problem> {
+    let (user, name) = path.into_inner();
+    if !fits(&user) {
+        let detail = format!("the user must have 1 to {USER_CHARS_MAX} characters");
+        return Err(Problem::new(Code::InvalidLink, detail));
+    }
+    let return_url = return_url(&wish.return_url)?;
+    let (name, ..) = of_each_user(&proctor, &name).await?;
+    let subject = reference(&proctor, &caller, &user).await?;
+    let ttl_seconds = wish.ttl_seconds.unwrap_or(LINK_SECONDS_DEFAULT);
+    let (mut shown, events) = issue(&proctor, &caller, &subject, &name, &return_url, ttl_seconds).await?;
+    shown["user"] = json!(user);
+    let position = proctor.directory.position_of(&events);
+    let place = format!("/api/v1/users/{user}/connections/{name}");
+    Ok(answer::created(position, &place, &shown))
+}
+
+/// Where people are sent back to.
+pub(in crate::api) fn return_url(text: &str) -> Result<Url, Problem> {
+    checked_return_url(text).map_err(|error| Problem::new(Code::InvalidLink, error.to_string()))
+}
+
+/// Gives out a link, and shows it.
+pub(in crate::api) async fn issue(
+    proctor: &Proctor,
+    caller: &Caller,
+    subject: &SubjectId,
+    name: &Name,
+    return_url: &Url,
+    ttl_seconds: u32,
+) -> Result<(Value, Vec<Delivered>), Problem> {
+    let link = NewLink::new(proctor, subject, name, return_url);
+    let id = UserConnection::id(subject, name);
+    let events = caller
+        .act::<UserConnection, _>(proctor, &id, || async {
+            let connection = proctor.directory.fresh::<Connection>(name.as_str()).await?;
+            Ok(link.prepared(caller.by(), connection, ttl_seconds))
+        })
+        .await?;
+    let state = proctor.directory.state::<UserConnection>(&id).await?;
+    let expires_at = state.link().map(|link| time::shown(link.expires_at()));
+    let shown = json!({
+        "link_id": link.id,
+        "connection": name,
+        "url": link.url,
+        "expires_at": expires_at,
+    });
+    Ok((shown, events))
+}
