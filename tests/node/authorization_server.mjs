@@ -186,4 +186,6 @@ provider.use(async (ctx, next) => {
 
 server.on('request', provider.callback());
 console.log(issuer);
+// Nobody reads on: what the provider has to say goes where errors go.
+console.info = console.warn;
 process.stdin.on('end', () => process.exit()).resume();

@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use jsonwebtoken::jwk::JwkSet;
@@ -46,11 +48,14 @@ pub struct Guard {
     protection: Mutex<Option<Protection>>,
     /// Subjects whose tokens are refused, however good they are.
     banned: Mutex<HashSet<String>>,
+    /// Tokens issued up to this time (Unix, seconds) are refused.
+    stale_until: AtomicU64,
 }
 
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    iat: u64,
 }
 
 impl Guard {
@@ -64,6 +69,11 @@ impl Guard {
         } else {
             lock(&self.banned).remove(subject);
         }
+    }
+
+    pub fn refuse_issued_before_now(&self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.stale_until.store(now.as_secs(), Ordering::Relaxed);
     }
 
     /// The metadata document (RFC 9728) of the resource.
@@ -93,7 +103,11 @@ impl Guard {
         let Some(protection) = lock(&self.protection).clone() else { return Ok(None) };
         let token = header(headers, "authorization").and_then(|value| value.strip_prefix("Bearer "));
         let token = token.ok_or("no bearer token")?;
-        let subject = subject(&protection, token, resource).map_err(|err| format!("bad token: {err}"))?;
+        let claims = claims(&protection, token, resource).map_err(|err| format!("bad token: {err}"))?;
+        if claims.iat <= self.stale_until.load(Ordering::Relaxed) {
+            return Err("the token is older than what is taken now".to_owned());
+        }
+        let subject = claims.sub;
         if lock(&self.banned).contains(&subject) {
             return Err(format!("{subject} is not let in any more"));
         }
@@ -101,7 +115,7 @@ impl Guard {
     }
 }
 
-fn subject(protection: &Protection, token: &str, resource: &str) -> Result<String, String> {
+fn claims(protection: &Protection, token: &str, resource: &str) -> Result<Claims, String> {
     let header = jsonwebtoken::decode_header(token).map_err(|err| err.to_string())?;
     let keys: JwkSet = serde_json::from_value(protection.jwks.clone()).map_err(|err| err.to_string())?;
     let key = header.kid.as_deref().and_then(|kid| keys.find(kid)).ok_or("an unknown key")?;
@@ -111,6 +125,6 @@ fn subject(protection: &Protection, token: &str, resource: &str) -> Result<Strin
     wanted.set_audience(&[resource]);
     wanted.set_issuer(&[&protection.issuer]);
     wanted.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-    let claims = jsonwebtoken::decode::<Claims>(token, &key, &wanted).map_err(|err| err.to_string())?;
-    Ok(claims.claims.sub)
+    let token = jsonwebtoken::decode::<Claims>(token, &key, &wanted).map_err(|err| err.to_string())?;
+    Ok(token.claims)
 }

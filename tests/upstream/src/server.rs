@@ -163,6 +163,11 @@ impl Upstream {
         self.shared.guard.ban(subject, banned);
     }
 
+    /// Refuses from now on every token that was issued up to now, to the second.
+    pub fn refuse_tokens_issued_before_now(&self) {
+        self.shared.guard.refuse_issued_before_now();
+    }
+
     /// Forgets all legacy sessions, as after a restart: their next requests are answered with 404.
     pub fn forget_sessions(&self) {
         lock(&self.shared.sessions).clear();

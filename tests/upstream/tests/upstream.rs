@@ -181,7 +181,8 @@ fn token(key: usize, claims: &Value) -> (String, Value) {
 fn a_protected_upstream_says_where_tokens_come_from_and_whose_token_came() {
     let upstream = Upstream::start(Options::default());
     let issuer = "http://issuer.test";
-    let good = json!({ "iss": issuer, "aud": upstream.url(), "sub": "ada", "exp": 4_000_000_000_u64 });
+    let good =
+        json!({ "iss": issuer, "aud": upstream.url(), "sub": "ada", "iat": 1, "exp": 4_000_000_000_u64 });
     let (right, jwks) = token(0, &good);
     upstream.protect(Protection::of(issuer, jwks));
     let (headers, body) = call("whoami", "{}");
