@@ -4,6 +4,7 @@
 
 mod agent;
 mod audit;
+mod connect;
 mod connections;
 mod crash;
 mod demo;
