@@ -7,6 +7,7 @@ mod canned;
 mod hostile_urls;
 mod links;
 mod provider;
+mod real_browser;
 mod refresh;
 mod secrecy;
 mod story;
