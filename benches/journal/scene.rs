@@ -14,7 +14,9 @@ use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Outcome, Session, SessionCommand,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand};
+use proctor_domain::virtual_server::{
+    Capture, Definition, ExposedTool, MissingAccounts, VirtualServer, VirtualServerCommand,
+};
 use proctor_domain::{By, Decider as _, Name, StreamId};
 
 use crate::Failure;
@@ -75,6 +77,7 @@ impl Scene {
                 fixed_arguments: None,
             }],
             capture: Capture::Full,
+            missing_accounts: MissingAccounts::Refuse,
         };
         let connections = BTreeMap::from([(notes, connection)]);
         let define = VirtualServerCommand::Define { by: by(), definition, connections };

@@ -57,7 +57,18 @@ impl NewLink {
     /// A link for this user and connection.
     #[must_use]
     pub fn new(proctor: &Proctor, subject: &SubjectId, connection: &Name, return_url: &Url) -> Self {
-        let id = new_id("lnk");
+        Self::called(new_id("lnk"), proctor, subject, connection, return_url)
+    }
+
+    /// The link of this identifier, which was given out before.
+    #[must_use]
+    pub fn called(
+        id: String,
+        proctor: &Proctor,
+        subject: &SubjectId,
+        connection: &Name,
+        return_url: &Url,
+    ) -> Self {
         let (subject, connection) = (subject.clone(), connection.clone());
         let ticket = Ticket {
             subject: subject.clone(),

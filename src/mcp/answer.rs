@@ -25,6 +25,8 @@ pub(super) mod codes {
     pub const INTERNAL: i64 = -32603;
     /// JSON-RPC leaves it to the server: the call was not let through, or was stopped.
     pub const REFUSED: i64 = -32000;
+    /// MCP 2025-11-25: the user has to visit a URL first.
+    pub const URL_ELICITATION_REQUIRED: i64 = -32042;
     /// MCP 2026-07-28: a header disagrees with the body.
     pub const HEADER_MISMATCH: i64 = -32020;
     /// MCP 2026-07-28: the protocol version is not supported.
@@ -46,12 +48,21 @@ pub(super) struct Fault {
     pub data: Option<String>,
     /// The `WWW-Authenticate` header.
     pub challenge: Option<String>,
+    /// What is answered in place of an error, as JSON.
+    pub result: Option<String>,
 }
 
 impl Fault {
     /// An error within JSON-RPC: HTTP itself went well.
     pub fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::OK, code, message: message.into(), data: None, challenge: None }
+        Self {
+            status: StatusCode::OK,
+            code,
+            message: message.into(),
+            data: None,
+            challenge: None,
+            result: None,
+        }
     }
 
     /// The message itself is wrong: HTTP 400.
@@ -89,8 +100,16 @@ impl Fault {
         self.with_data(data)
     }
 
+    /// The same said by a result: that something is to be done first.
+    pub fn with_result(self, result: String) -> Self {
+        Self { result: Some(result), ..self }
+    }
+
     /// As the answer to the request with this id.
     pub fn reply(self, id: &str) -> Reply {
+        if let Some(result) = &self.result {
+            return Reply::result(id, result);
+        }
         let mut body = String::with_capacity(160 + self.message.len());
         let _infallible =
             write!(body, "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{},\"message\":", self.code);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agent;
+mod asking_for_accounts;
 mod audit;
 mod connect;
 mod connections;

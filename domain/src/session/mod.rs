@@ -18,6 +18,7 @@ pub use event::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Te
 
 use crate::decider::aggregate;
 use crate::user_connection::Status;
+use crate::virtual_server::MissingAccounts;
 use crate::{CallId, Decider, Micros, Name, Place, Position, ReplicaId};
 
 /// Shortest life of a session, in seconds.
@@ -211,7 +212,8 @@ impl Session {
                 (status != Status::Active).then(|| (account.name.clone(), status))
             })
             .collect();
-        if !missing.is_empty() {
+        let refused = grounds.server.definition().missing_accounts == MissingAccounts::Refuse;
+        if refused && !missing.is_empty() {
             return Err(SessionError::AccountsMissing(missing));
         }
         Ok(vec![SessionEvent::SessionOpened {

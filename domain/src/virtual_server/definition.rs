@@ -29,6 +29,26 @@ pub enum Capture {
     None,
 }
 
+/// What becomes of a session whose user has not connected every account that it needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingAccounts {
+    /// It is not minted.
+    #[default]
+    Refuse,
+    /// It is minted, and a call that needs the account asks the user to connect it.
+    Ask {
+        /// Where users are sent back to when they have.
+        return_url: String,
+    },
+}
+
+impl MissingAccounts {
+    fn is_refuse(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
+
 /// One tool that the agent may see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +79,9 @@ pub struct Definition {
     pub tools: Vec<ExposedTool>,
     /// How much of arguments and results is kept.
     pub capture: Capture,
+    /// What becomes of a session whose user has not connected every account that it needs.
+    #[serde(default, skip_serializing_if = "MissingAccounts::is_refuse")]
+    pub missing_accounts: MissingAccounts,
 }
 
 /// A definition that cannot be put in force.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use definition::{
     Capture, DESCRIPTION_CHARS_MAX, Definition, ExposedTool, INSTRUCTIONS_CHARS_MAX, InvalidDefinition,
-    TOOL_NAME_BYTES_MAX, TOOLS_MAX,
+    MissingAccounts, TOOL_NAME_BYTES_MAX, TOOLS_MAX,
 };
 
 use crate::connection::Connection;

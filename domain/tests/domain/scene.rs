@@ -11,7 +11,9 @@ use proctor_domain::session::{
 };
 use proctor_domain::subject::{Subject, SubjectEvent};
 use proctor_domain::user_connection::{UserConnection, UserConnectionEvent};
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerEvent};
+use proctor_domain::virtual_server::{
+    Capture, Definition, ExposedTool, MissingAccounts, VirtualServer, VirtualServerEvent,
+};
 use proctor_domain::{By, Decider, Micros, Name, Place, Position};
 
 /// One second, in microseconds.
@@ -101,6 +103,7 @@ pub fn tool(connection: &str, tool: &str) -> ExposedTool {
 /// Two of gmail's tools.
 pub fn definition() -> Definition {
     Definition {
+        missing_accounts: MissingAccounts::Refuse,
         description: "What the support agent may do".to_owned(),
         instructions: "Search before you write.".to_owned(),
         tools: vec![tool("gmail", "search"), tool("gmail", "draft")],

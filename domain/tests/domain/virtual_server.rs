@@ -7,8 +7,8 @@ use proctor_domain::Position;
 use proctor_domain::connection::{Connection, ConnectionEvent};
 use proctor_domain::virtual_server::{
     Capture, Connections, DESCRIPTION_CHARS_MAX, Definition, ExposedTool, INSTRUCTIONS_CHARS_MAX,
-    InvalidDefinition, TOOLS_MAX, VirtualServer, VirtualServerCommand as Command, VirtualServerError,
-    VirtualServerEvent,
+    InvalidDefinition, MissingAccounts, TOOLS_MAX, VirtualServer, VirtualServerCommand as Command,
+    VirtualServerError, VirtualServerEvent,
 };
 
 use crate::scene::{
@@ -208,6 +208,7 @@ fn a_text_may_be_as_long_as_its_limit_and_not_longer() {
         instructions: "ä".repeat(instructions),
         tools: vec![ExposedTool { description: Some("ä".repeat(of_tool)), ..tool("gmail", "search") }],
         capture: Capture::Full,
+        missing_accounts: MissingAccounts::Refuse,
     };
     let longest = with(DESCRIPTION_CHARS_MAX, INSTRUCTIONS_CHARS_MAX, DESCRIPTION_CHARS_MAX);
     assert_eq!(longest.check(), Ok(()));

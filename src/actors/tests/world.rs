@@ -13,7 +13,9 @@ use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Outcome, Session, SessionCommand,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand};
+use proctor_domain::virtual_server::{
+    Capture, Definition, ExposedTool, MissingAccounts, VirtualServer, VirtualServerCommand,
+};
 use proctor_domain::{By, Decider as _, Name, StreamId};
 
 use crate::actors::ask::Answer;
@@ -81,6 +83,7 @@ pub(super) fn definition(tools: &[&str]) -> Definition {
         instructions: String::new(),
         tools: tools.iter().map(tool).collect(),
         capture: Capture::Full,
+        missing_accounts: MissingAccounts::Refuse,
     }
 }
 

@@ -9,10 +9,12 @@ use proctor_domain::session::{
     TTL_SECONDS_DEFAULT, Terms,
 };
 use proctor_domain::subject::Subject;
+use proctor_domain::user_connection::LINK_SECONDS_DEFAULT;
 use proctor_domain::virtual_server::{TOOLS_MAX, VirtualServer};
 use proctor_domain::{Decider as _, Event, Name, StreamId, SubjectId};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::Url;
 
 use super::super::answer;
 use super::super::body::Body;
@@ -45,6 +47,11 @@ pub(in crate::api) struct Minting {
     tools: Option<Vec<String>>,
     labels: Option<BTreeMap<String, String>>,
     limits: Option<Limits>,
+    /// Whether a refusal for missing accounts brings links to connect them.
+    #[serde(default)]
+    include_links: bool,
+    /// Where those links lead back to.
+    return_url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +70,14 @@ pub(in crate::api) async fn mint(
     let session = new_id("ses");
     let key = proctor.keyring.subject_key(&subject).await?;
     let (key, wrapped) = key.new_session_key(&session);
-    let events = open(&proctor, &caller, &session, &body, &subject, &key, wrapped).await?;
+    let return_url = body.return_url()?;
+    let opened_or_not = open(&proctor, &caller, &session, &body, &subject, &key, wrapped).await;
+    let events = match (opened_or_not, &return_url) {
+        (Err(problem), Some(url)) if problem.code == Code::AccountsMissing => {
+            return Err(with_links(&proctor, &caller, &subject, problem, url).await?);
+        }
+        (opened_or_not, _) => opened_or_not?,
+    };
     proctor.keyring.keep(&session, Arc::new(key));
 
     let (terms, at) = opened(&events)?;
@@ -119,6 +133,18 @@ impl Minting {
             return wrong(format!("limits.calls_max is {calls_max}: choose 1 to {CALLS_MAX_MOST}"));
         }
         Ok(())
+    }
+
+    /// Where links lead back to, when they are asked for.
+    fn return_url(&self) -> Result<Option<Url>, Problem> {
+        match (self.include_links, &self.return_url) {
+            (false, _) => Ok(None),
+            (true, Some(url)) => users::return_url(url).map(Some),
+            (true, None) => {
+                let detail = "include_links is set: give the return_url to which users come back as well";
+                Err(Problem::new(Code::InvalidTerms, detail))
+            }
+        }
     }
 
     fn calls_max(&self) -> u32 {
@@ -180,6 +206,28 @@ async fn open(
             }
         })
         .await
+}
+
+/// The same refusal, with a link for each account that is missing.
+async fn with_links(
+    proctor: &Proctor,
+    caller: &Caller,
+    subject: &SubjectId,
+    problem: Problem,
+    return_url: &Url,
+) -> Result<Problem, Problem> {
+    let Some(Value::Array(missing)) = problem.member("missing").cloned() else { return Ok(problem) };
+    let mut shown = Vec::with_capacity(missing.len());
+    for mut account in missing {
+        let name = account["connection"].as_str().and_then(|name| Name::new(name).ok());
+        if let Some(name) = name {
+            let (link, _) =
+                users::issue(proctor, caller, subject, &name, return_url, LINK_SECONDS_DEFAULT).await?;
+            account["link"] = link;
+        }
+        shown.push(account);
+    }
+    Ok(problem.with("missing", shown))
 }
 
 /// The terms that stand in the journal, and when they were recorded.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 pub(super) use credential::set;
 pub(super) use disconnect::disconnect;
-pub(super) use link::link;
+pub(super) use link::{issue, link, return_url};
 pub(super) use list::list;
 pub(super) use show::show;
 pub(super) use verify::verify;

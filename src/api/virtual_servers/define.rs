@@ -19,7 +19,7 @@ pub(in crate::api) async fn define(
     let Some(name) = body.name.clone() else {
         return Err(Problem::new(Code::InvalidBody, "failed to read the body: missing field `name`"));
     };
-    let definition = body.into_definition();
+    let definition = body.into_definition()?;
     let events = caller
         .act::<VirtualServer, _>(&proctor, name.as_str(), || {
             check::prepare(&proctor, &definition, |connections| VirtualServerCommand::Define {

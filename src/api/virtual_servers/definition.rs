@@ -1,8 +1,11 @@
 //! What an administrator writes down for one agent role.
 
 use proctor_domain::Name;
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool};
+use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, MissingAccounts};
 use serde::Deserialize;
+
+use super::super::problem::{Code, Problem};
+use crate::connect::checked_return_url;
 
 /// The body of a definition. In a revision the name may be left out.
 #[derive(Deserialize)]
@@ -16,11 +19,40 @@ pub(in crate::api) struct DefinitionBody {
     tools: Vec<ExposedTool>,
     #[serde(default)]
     capture: Capture,
+    #[serde(default)]
+    missing_accounts: Then,
+    return_url: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Then {
+    #[default]
+    Refuse,
+    Ask,
 }
 
 impl DefinitionBody {
-    pub(super) fn into_definition(self) -> Definition {
-        let Self { name: _, description, instructions, tools, capture } = self;
-        Definition { description, instructions, tools, capture }
+    pub(super) fn into_definition(self) -> Result<Definition, Problem> {
+        let Self { name: _, description, instructions, tools, capture, missing_accounts, return_url } = self;
+        let wrong = |detail: String| Problem::new(Code::InvalidDefinition, detail);
+        let missing_accounts = match (missing_accounts, return_url) {
+            (Then::Refuse, None) => MissingAccounts::Refuse,
+            (Then::Ask, Some(return_url)) => {
+                checked_return_url(&return_url).map_err(|error| wrong(error.to_string()))?;
+                MissingAccounts::Ask { return_url }
+            }
+            (Then::Ask, None) => {
+                let detail =
+                    "missing_accounts is \"ask\": give the return_url to which users come back as well";
+                return Err(wrong(detail.to_owned()));
+            }
+            (Then::Refuse, Some(_)) => {
+                let detail =
+                    "a return_url goes with missing_accounts \"ask\": set that, or leave the return_url out";
+                return Err(wrong(detail.to_owned()));
+            }
+        };
+        Ok(Definition { description, instructions, tools, capture, missing_accounts })
     }
 }

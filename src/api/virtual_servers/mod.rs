@@ -14,7 +14,7 @@ mod versions;
 use std::sync::Arc;
 
 use proctor_domain::Name;
-use proctor_domain::virtual_server::{Definition, VirtualServer};
+use proctor_domain::virtual_server::{Definition, MissingAccounts, VirtualServer};
 use serde_json::{Value, json};
 
 pub(super) use define::define;
@@ -61,10 +61,16 @@ fn shown(name: &str, server: &VirtualServer) -> Value {
 
 /// A definition as an administrator writes it.
 fn written(definition: &Definition) -> Value {
+    let (missing_accounts, return_url) = match &definition.missing_accounts {
+        MissingAccounts::Refuse => ("refuse", None),
+        MissingAccounts::Ask { return_url } => ("ask", Some(return_url)),
+    };
     json!({
         "description": definition.description,
         "instructions": definition.instructions,
         "tools": definition.tools,
         "capture": definition.capture,
+        "missing_accounts": missing_accounts,
+        "return_url": return_url,
     })
 }

@@ -23,7 +23,7 @@ pub(in crate::api) async fn revise(
             format!("the body names another virtual server than the address, which is for \"{name}\"");
         return Err(Problem::new(Code::InvalidBody, detail));
     }
-    let definition = body.into_definition();
+    let definition = body.into_definition()?;
     let events = caller
         .act::<VirtualServer, _>(&proctor, name.as_str(), || {
             check::prepare(&proctor, &definition, |connections| VirtualServerCommand::Revise {

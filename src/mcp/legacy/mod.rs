@@ -45,6 +45,7 @@ pub(super) async fn answer(knock: &Knock, request: &Request<'_>) -> Result<Done,
                 is_modern: false,
                 client,
                 client_info: Some(&agreed.client_info),
+                capabilities: Some(&agreed.client_capabilities),
                 request_name: Some(request_name(&agreed.nonce, request.id)),
             };
             tool_call::call(knock, request, speaker).await?

@@ -100,6 +100,7 @@ fn speaker<'a>(knock: &Knock, request: &Request<'a>) -> Result<Speaker<'a>, Faul
         is_modern: true,
         client: client(meta.client_info, MODERN_VERSION),
         client_info: meta.client_info.filter(|info| is_object(info)),
+        capabilities: meta.client_capabilities,
         request_name: None,
     })
 }

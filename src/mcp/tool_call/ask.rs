@@ -33,6 +33,9 @@ pub(super) struct Asked<'a> {
     pub call: CallId,
     pub name: Cow<'a, str>,
     pub key: &'a SessionKey,
+    pub is_modern: bool,
+    /// What the client can do, as it declared it.
+    pub capabilities: Option<&'a RawValue>,
     arguments: Option<&'a RawValue>,
     client: Client,
     request_name: Option<String>,
@@ -70,7 +73,7 @@ impl<'a> Asked<'a> {
         call: CallId,
         name: Cow<'a, str>,
         params: &Params<'a>,
-        speaker: &Speaker<'_>,
+        speaker: &Speaker<'a>,
         key: &'a SessionKey,
     ) -> Self {
         Self {
@@ -78,6 +81,8 @@ impl<'a> Asked<'a> {
             call,
             name,
             key,
+            is_modern: speaker.is_modern,
+            capabilities: speaker.capabilities,
             arguments: params.arguments,
             client: speaker.client.clone(),
             request_name: speaker.request_name.clone(),

@@ -6,6 +6,7 @@
 
 mod account;
 mod ask;
+mod asking;
 mod outcome;
 mod refusal;
 mod result;
@@ -50,6 +51,8 @@ pub(super) struct Speaker<'a> {
     pub client: Client,
     /// The client, as it introduced itself.
     pub client_info: Option<&'a RawValue>,
+    /// What the client can do, as it declared it.
+    pub capabilities: Option<&'a RawValue>,
     /// Under which name the request can be cancelled by another.
     pub request_name: Option<String>,
 }
@@ -208,7 +211,8 @@ async fn admit<'a>(asked: &'a Asked<'a>, first: ask::Gathered<'a>) -> Result<(De
         return match (&event.event, sent.take()) {
             (Event::Session(SessionEvent::ToolCallAdmitted { .. }), Some(sent)) => Ok((event, sent)),
             (Event::Session(SessionEvent::ToolCallRefused { call, reason, .. }), sent) => {
-                Err(refusal::fault(asked, *reason, call, sent.and_then(|sent| sent.wrong)))
+                let fault = refusal::fault(asked, *reason, call, sent.and_then(|sent| sent.wrong));
+                Err(Box::pin(asking::asking(asked, *reason, fault)).await)
             }
             _ => Err(Fault::new(codes::INTERNAL, "the session answered something else than was asked")),
         };

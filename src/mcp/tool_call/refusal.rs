@@ -10,6 +10,7 @@ use proctor_domain::session::{Refusal, Session, SessionError};
 use proctor_projections::manifest::ArgumentsError;
 
 use super::ask::Asked;
+use super::asking::asking;
 use crate::actors::{AskError, now};
 use crate::mcp::answer::{Fault, codes};
 use crate::mcp::members::shown;
@@ -78,6 +79,7 @@ pub(super) async fn again(asked: &Asked<'_>) -> Result<Option<Fault>, Fault> {
     };
     let Some(call) = session.refused_before(&asked.name, reason, at).cloned() else { return Ok(None) };
     let fault = fault(asked, reason, &call, gathered.into_wrong());
+    let fault = Box::pin(asking(asked, reason, fault)).await;
     proctor.door.repeats.refused(&proctor.directory, caller.session_id.clone(), call).await;
     Ok(Some(fault))
 }
