@@ -6,6 +6,7 @@ mod browser;
 mod canned;
 mod hostile_urls;
 mod links;
+mod missing_accounts;
 mod provider;
 mod real_browser;
 mod refresh;

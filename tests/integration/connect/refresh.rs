@@ -69,6 +69,7 @@ fn a_refused_refresh_expires_the_account_with_a_reason_and_connecting_again_mend
     let mint = serde_json::json!({ "virtual_server": "desk", "user": "ada" });
     let problem = scene.world.post("/api/v1/sessions", &mint).problem(409);
     assert_eq!(problem["code"], "accounts_missing");
+    assert_eq!(problem["missing"][0]["status"], "expired", "{problem}");
     // It is not asked again and again, and no one else is touched.
     let asked = scene.provider.record().refreshes().len();
     for _ in 0..5 {
