@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use proctor_domain::connection::{AuthMethod, Connection, Era, Settings, Transport};
-use proctor_domain::user_connection::UserConnection;
+use proctor_domain::user_connection::{UserConnection, UserConnectionEvent};
 use proctor_domain::{Event, Name, SubjectId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -67,7 +67,14 @@ pub enum TargetError {
 impl Listener for Targets {
     fn deliver(&self, events: &[Delivered], _: bool) {
         for event in events {
-            if let Event::UserConnection(_) = &event.event {
+            use UserConnectionEvent as Changed;
+            // One that was renewed still serves the calls that were admitted with it.
+            if let Event::UserConnection(
+                Changed::UserConnectionActivated { .. }
+                | Changed::UserConnectionExpired { .. }
+                | Changed::UserConnectionDisconnected { .. },
+            ) = &event.event
+            {
                 self.of_users.remove(&*event.stream.id);
             }
         }
@@ -165,7 +172,13 @@ impl Targets {
         if self.of_users.len() >= USERS_KEPT_MAX {
             self.of_users.clear();
         }
-        self.of_users.insert(id, OpenedForUser { base, target: Arc::clone(&target) });
+        let newer = |known: &OpenedForUser| {
+            Arc::ptr_eq(&known.base, &base) && known.target.credential_generation > u64::from(generation)
+        };
+        // A call that was admitted before the last renewal takes nothing from those after it.
+        if !self.of_users.get(&id).is_some_and(|known| newer(&known)) {
+            self.of_users.insert(id, OpenedForUser { base, target: Arc::clone(&target) });
+        }
         Ok(target)
     }
 

@@ -15,3 +15,8 @@ BEGIN
     END IF;
 END;
 $$;
+
+-- The tokens that were in force before the last renewal: calls that were admitted with them are still
+-- on their way.
+ALTER TABLE user_credentials ADD COLUMN previous_generation BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE user_credentials ADD COLUMN previous_sealed BYTEA NOT NULL DEFAULT '';

@@ -7,3 +7,8 @@ CREATE TABLE pending_credentials (
     sealed     BLOB NOT NULL,
     PRIMARY KEY (subject, connection)
 ) STRICT, WITHOUT ROWID;
+
+-- The tokens that were in force before the last renewal: calls that were admitted with them are still
+-- on their way.
+ALTER TABLE user_credentials ADD COLUMN previous_generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE user_credentials ADD COLUMN previous_sealed BLOB NOT NULL DEFAULT x'';

@@ -106,6 +106,8 @@ pub enum Confirmed {
         id: String,
         /// The command.
         prepared: Box<Prepared<UserConnection>>,
+        /// What was brought, to be given back where it came from.
+        credential: Option<Credential>,
     },
 }
 
@@ -155,7 +157,9 @@ pub async fn confirm(
             connection: code.connection.to_string(),
         };
         let prepared = Box::new(Prepared { side_writes: vec![forgotten], ..Prepared::alone(command) });
-        return Ok(Confirmed::SomebodyElse { id, prepared });
+        let brought = proctor.keyring.pending_credential(&code.subject, &code.connection, &code.link).await;
+        let credential = brought.ok().and_then(|text| serde_json::from_str(&text).ok());
+        return Ok(Confirmed::SomebodyElse { id, prepared, credential });
     }
     let (subject, link) = (&code.subject, &code.link);
     let connection: Arc<Connection> = proctor.directory.fresh(name.as_str()).await?;
@@ -173,6 +177,7 @@ pub async fn confirm(
             connection: name.to_string(),
             generation,
             sealed: key.seal_credential(subject.as_str(), name.as_str(), generation, &plain),
+            keeps_previous: false,
         },
         SideWrite::ForgottenPending { subject: subject.to_string(), connection: name.to_string() },
     ];

@@ -39,9 +39,9 @@ pub(super) async fn callback(
     proctor: web::Data<Proctor>,
     request: HttpRequest,
     connection: web::Path<String>,
-    answer: web::Query<Answer>,
 ) -> HttpResponse {
     let unknown = || refused(&UserConnectionError::LinkUnknown);
+    let Ok(answer) = web::Query::<Answer>::from_query(request.query_string()) else { return unknown() };
     let Some(ticket) = answer.state.as_deref().and_then(|state| Ticket::of_state(&proctor.vault, state))
     else {
         return unknown();
@@ -103,7 +103,7 @@ pub(super) async fn callback(
 fn of_another_issuer(client: &Client, iss: Option<&str>) -> Option<HttpResponse> {
     let oauth2 = &client.oauth2;
     let wrong = match (iss, &oauth2.issuer) {
-        (Some(iss), Some(issuer)) => iss.trim_end_matches('/') != issuer.trim_end_matches('/'),
+        (Some(iss), Some(issuer)) => iss != issuer,
         (None, _) => oauth2.names_issuer,
         // Set by hand, without an issuer to compare with.
         (Some(_), None) => false,

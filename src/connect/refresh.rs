@@ -249,6 +249,7 @@ impl Renewal {
                         connection: name.to_string(),
                         generation: renewed,
                         sealed: sealed.clone(),
+                        keeps_previous: true,
                     };
                     ready(Ok(Prepared { side_writes: vec![credential], ..Prepared::alone(command) }))
                 })

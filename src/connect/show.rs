@@ -100,8 +100,15 @@ pub(super) fn refused(error: &UserConnectionError) -> HttpResponse {
         | Error::LinkUnknown
         | Error::CodeUnknown => (StatusCode::NOT_FOUND, "This link is not valid"),
     };
-    let text =
-        "Go back to the application that sent you here, and start there once more. Nothing was connected.";
+    let text = match error {
+        Error::LinkUsed => {
+            "If you have come back to the application that sent you here, you are done. If not, go back to it and \
+             start there once more."
+        }
+        _ => {
+            "Go back to the application that sent you here, and start there once more. Nothing was connected."
+        }
+    };
     pages::message(status, title, text)
 }
 

@@ -77,6 +77,8 @@ pub enum SideWrite {
         generation: u32,
         /// What is sealed.
         sealed: Vec<u8>,
+        /// Whether the one before is kept beside it, for calls that were admitted with it.
+        keeps_previous: bool,
     },
     /// A user's credential for a connection is not kept any more.
     ForgottenCredential {

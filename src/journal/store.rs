@@ -268,7 +268,7 @@ pub trait Reader: Send + Sync {
     /// A session's wrapped key.
     async fn session_key(&self, session: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// A user's sealed credential for a connection, if it is still this one.
+    /// A user's sealed credential for a connection, if it is still this one, or was renewed last.
     async fn user_credential(
         &self,
         subject: &str,

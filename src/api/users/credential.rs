@@ -52,6 +52,7 @@ pub(in crate::api) async fn set(
                 connection: name.to_string(),
                 generation,
                 sealed: key.seal_credential(subject.as_str(), name.as_str(), generation, &plain),
+                keeps_previous: false,
             };
             let grounds = vec![(StreamId::of::<Connection>(name.as_str()), connection.version())];
             let command = UserConnectionCommand::Activate {

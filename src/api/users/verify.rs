@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use actix_web::{HttpResponse, web};
+use proctor_domain::connection::Connection;
 use proctor_domain::user_connection::UserConnection;
 use serde::Deserialize;
 
@@ -13,7 +14,7 @@ use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
 use super::{of_each_user, shown};
 use crate::actors::AskError;
-use crate::connect::{Confirmed, NotConfirmed, confirm};
+use crate::connect::{self, Confirmed, NotConfirmed, confirm};
 use crate::proctor::Proctor;
 
 #[derive(Deserialize)]
@@ -34,7 +35,7 @@ pub(in crate::api) async fn verify(
     let confirm = || confirm(&proctor, caller.by(), subject.as_ref(), &name, &body.code);
     // Looked at once before, since somebody else's account has another stream.
     let subject = match confirm().await? {
-        Confirmed::SomebodyElse { id, prepared } => {
+        Confirmed::SomebodyElse { id, prepared, credential } => {
             let once = RefCell::new(Some(*prepared));
             caller
                 .act::<UserConnection, _>(&proctor, &id, || {
@@ -42,6 +43,10 @@ pub(in crate::api) async fn verify(
                     async move { prepared.ok_or_else(changed) }
                 })
                 .await?;
+            if let Some(credential) = credential {
+                let connection = proctor.directory.state::<Connection>(name.as_str()).await?;
+                connect::revoke(&proctor, &name, &connection, &credential).await;
+            }
             let detail = "this code belongs to another user: the person who authorized is not the one who was to \
                           connect the account, so nothing was connected, and what was authorized is thrown away";
             return Err(Problem::new(Code::VerificationFailed, detail));

@@ -110,6 +110,8 @@ pub static OTHERS: [Table; 8] = [
             ("connection", Kind::Text),
             ("generation", Kind::Integer),
             ("sealed", Kind::Bytes),
+            ("previous_generation", Kind::Integer),
+            ("previous_sealed", Kind::Bytes),
         ],
         key_columns: 2,
         long: None,

@@ -167,8 +167,8 @@ impl Reader for PostgresReader {
         connection: &str,
         generation: u32,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql =
-            "SELECT sealed FROM user_credentials WHERE subject = $1 AND connection = $2 AND generation = $3";
+        let sql = "SELECT CASE generation WHEN $3 THEN sealed ELSE previous_sealed END FROM user_credentials
+             WHERE subject = $1 AND connection = $2 AND $3 IN (generation, previous_generation)";
         let query = sqlx::query(sql).bind(subject).bind(connection).bind(i64::from(generation));
         self.one("read a user's credential", query, |row| row.try_get(0)).await
     }

@@ -275,12 +275,14 @@ impl Store for PostgresStore {
                 let query = query.bind(&row.user_sealed).bind(&row.wrapped_key);
                 self.execute("keep a user's reference", query).await
             }
-            SideWrite::UserCredential { subject, connection, generation, sealed } => {
-                let sql = "INSERT INTO user_credentials (subject, connection, generation, sealed)
-                           VALUES ($1, $2, $3, $4) ON CONFLICT (subject, connection)
-                           DO UPDATE SET generation = excluded.generation, sealed = excluded.sealed";
+            SideWrite::UserCredential { subject, connection, generation, sealed, keeps_previous } => {
+                let sql = "INSERT INTO user_credentials AS kept (subject, connection, generation, sealed)
+                           VALUES ($1, $2, $3, $4) ON CONFLICT (subject, connection) DO UPDATE SET
+                           previous_generation = CASE WHEN $5 THEN kept.generation ELSE 0 END,
+                           previous_sealed = CASE WHEN $5 THEN kept.sealed ELSE '' END,
+                           generation = excluded.generation, sealed = excluded.sealed";
                 let query = sqlx::query(sql).bind(subject).bind(connection);
-                let query = query.bind(i64::from(*generation)).bind(sealed);
+                let query = query.bind(i64::from(*generation)).bind(sealed).bind(keeps_previous);
                 self.execute("keep a user's credential", query).await
             }
             SideWrite::ForgottenCredential { subject, connection } => {

@@ -149,8 +149,8 @@ impl Reader for SqliteReader {
         connection: &str,
         generation: u32,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql =
-            "SELECT sealed FROM user_credentials WHERE subject = ?1 AND connection = ?2 AND generation = ?3";
+        let sql = "SELECT CASE generation WHEN ?3 THEN sealed ELSE previous_sealed END FROM user_credentials
+             WHERE subject = ?1 AND connection = ?2 AND ?3 IN (generation, previous_generation)";
         let asked = (subject.to_owned(), connection.to_owned(), generation);
         self.one("read a user's credential", sql, asked, |row| row.get(0)).await
     }

@@ -173,13 +173,16 @@ impl Store for SqliteStore {
                 "INSERT INTO session_keys (session, wrapped) VALUES (?1, ?2)",
                 (session, wrapped),
             ),
-            SideWrite::UserCredential { subject, connection, generation, sealed } => self.execute(
-                "keep a user's credential",
-                "INSERT INTO user_credentials (subject, connection, generation, sealed) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (subject, connection)
-                 DO UPDATE SET generation = excluded.generation, sealed = excluded.sealed",
-                (subject, connection, generation, sealed),
-            ),
+            SideWrite::UserCredential { subject, connection, generation, sealed, keeps_previous } => self
+                .execute(
+                    "keep a user's credential",
+                    "INSERT INTO user_credentials (subject, connection, generation, sealed)
+                     VALUES (?1, ?2, ?3, ?4) ON CONFLICT (subject, connection) DO UPDATE SET
+                     previous_generation = CASE WHEN ?5 THEN generation ELSE 0 END,
+                     previous_sealed = CASE WHEN ?5 THEN sealed ELSE x'' END,
+                     generation = excluded.generation, sealed = excluded.sealed",
+                    (subject, connection, generation, sealed, keeps_previous),
+                ),
             SideWrite::ForgottenCredential { subject, connection } => self.execute(
                 "forget a user's credential",
                 "DELETE FROM user_credentials WHERE subject = ?1 AND connection = ?2",

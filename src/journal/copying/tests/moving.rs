@@ -158,10 +158,12 @@ async fn a_process_that_runs_while_the_mark_is_introduced_goes_on(site: Site) {
         true => {
             "DROP TRIGGER events_are_not_added_after_a_move; DROP TRIGGER leases_are_not_added_after_a_move;
              DROP TRIGGER leases_are_not_renewed_after_a_move; DROP TABLE moves;
-             DROP TABLE pending_credentials; PRAGMA user_version = 2"
+             DROP TABLE pending_credentials; ALTER TABLE user_credentials DROP COLUMN previous_generation;
+             ALTER TABLE user_credentials DROP COLUMN previous_sealed; PRAGMA user_version = 2"
         }
         false => {
             "DROP FUNCTION nothing_is_added_after_a_move CASCADE; DROP TABLE moves; DROP TABLE pending_credentials;
+             ALTER TABLE user_credentials DROP COLUMN previous_generation, DROP COLUMN previous_sealed;
              DELETE FROM proctor_migrations WHERE number > 3"
         }
     });
