@@ -56,6 +56,8 @@ fn a_state_that_is_missing_changed_or_of_another_link_is_refused() {
     for state in [None, Some(""), Some("x"), Some(changed.as_str()), Some(other.as_str())] {
         assert_refused(&hers.visit(&with_parameter(&callback, "state", state)));
     }
+    // Her own state, twice: which one is meant is nobody's to guess.
+    assert_refused(&hers.visit(&format!("{callback}&state={other}")));
     // All of another's answer, in her browser: her account would become theirs.
     assert_refused(&hers.visit(others.as_str()));
     assert_eq!(exchanges(&scene), 0);
@@ -180,6 +182,9 @@ fn a_link_that_was_forwarded_connects_nothing_once_another_users_backend_verifie
     let late = verify(&scene.world, "mallory", &brought);
     assert!(matches!(late.status, 403 | 404 | 409 | 410), "{}: {}", late.status, late.text());
     scene.assert_not_active("mallory");
+    // And of no use over there.
+    let revoked = scene.provider.record().revocations();
+    assert!(!revoked.is_empty(), "what was thrown away is still good at the provider");
 }
 
 #[test]

@@ -52,6 +52,30 @@ fn a_hundred_calls_on_an_expired_token_cause_one_refresh() {
 }
 
 #[test]
+fn an_account_stays_usable_over_many_expiries_with_two_processes() {
+    let scene = Scene::start(SHORT).with_account("ada");
+    let other = scene.world.another();
+    let session = scene.world.mint("desk", "ada");
+    let end = Instant::now() + Duration::from_secs(10);
+    std::thread::scope(|scope| {
+        for server in [&scene.world.server, &other] {
+            for _ in 0..3 {
+                let agent = crate::agent::Agent::modern(server, &session);
+                scope.spawn(move || {
+                    while Instant::now() < end {
+                        assert_eq!(agent.call("whoami", "{}").content(), "ada");
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                });
+            }
+        }
+    });
+    assert_each_sent_once(&scene.provider);
+    assert!(scene.provider.record().refreshes().len() >= 2);
+    assert_eq!(account(&scene.world, "ada")["state"], "active");
+}
+
+#[test]
 fn a_refused_refresh_expires_the_account_with_a_reason_and_connecting_again_mends_it() {
     let scene = Scene::start(SHORT).with_account("ada");
     scene.connect("grace");

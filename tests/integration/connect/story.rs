@@ -126,3 +126,26 @@ fn an_account_that_was_disconnected_is_connected_again() {
     assert!(again["generation"].as_u64().unwrap() > before, "{again}");
     assert_eq!(scene.agent("ada").call("whoami", "{}").content(), "ada");
 }
+
+#[test]
+fn many_calls_of_two_users_at_once_each_carry_their_own_users_token() {
+    let scene = Scene::start(Setup { lifetime_seconds: 4, ..Setup::default() }).with_account("ada");
+    scene.connect("grace");
+    std::thread::scope(|scope| {
+        for user in ["ada", "grace"] {
+            for _ in 0..4 {
+                let agent = scene.agent(user);
+                scope.spawn(move || {
+                    // Long enough to go over several expiries.
+                    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+                    while std::time::Instant::now() < end {
+                        assert_eq!(agent.call("whoami", "{}").content(), user);
+                    }
+                });
+            }
+        }
+    });
+    let refreshes = scene.provider.record().refreshes();
+    assert!(refreshes.len() >= 4, "{}", refreshes.len());
+    assert!(refreshes.iter().all(|refresh| refresh["status"] == 200), "{refreshes:?}");
+}
