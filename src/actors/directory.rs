@@ -293,6 +293,8 @@ impl Directory {
         wait!(
             proctor_domain::connection::Connection,
             proctor_domain::virtual_server::VirtualServer,
+            proctor_domain::identity_provider::IdentityProvider,
+            proctor_domain::webhook::Webhook,
             proctor_domain::subject::Subject,
             proctor_domain::user_connection::UserConnection,
             proctor_domain::session::Session,

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{Refusal, check, header};
+use crate::guard::METADATA_PATH;
 use crate::ledger::Received;
 use crate::rpc::{self, Message, Params};
 use crate::server::{Answers, Shared, lock};
@@ -50,6 +51,13 @@ fn json_answer(status: u16, body: String) -> Response<Body> {
     respond(status, "application/json", body)
 }
 
+fn unauthorized(shared: &Shared, reason: &str) -> Response<Body> {
+    let mut response = plain(401, reason);
+    let challenge = shared.guard.challenge(&shared.origin).and_then(|value| value.parse().ok());
+    response.headers_mut().extend(challenge.map(|value| (http::header::WWW_AUTHENTICATE, value)));
+    response
+}
+
 /// Answers one HTTP request, after writing it down.
 pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Vanished> {
     let (head, body) = request.into_parts();
@@ -63,6 +71,8 @@ pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<R
     let method = message.as_ref().and_then(|message| message.method.as_deref());
     let is_call = method == Some("tools/call");
 
+    let resource = format!("{}/mcp", shared.origin);
+    let admitted = shared.guard.admit(&head.headers, &resource);
     let checked = check(&shared, &head.headers, method, &params);
     shared.ledger.write(|record| {
         record.received.push(Received {
@@ -74,13 +84,27 @@ pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<R
             id: message.as_ref().and_then(|message| message.id).map(|id| id.get().to_owned()),
             tool: params.name.clone().filter(|_| is_call),
             arguments: params.arguments.filter(|_| is_call).map(|raw| raw.get().to_owned()),
-            refused: checked.as_ref().err().map(|refusal| refusal.reason.clone()),
+            subject: admitted.as_ref().ok().cloned().flatten(),
+            refused: match (&admitted, &checked) {
+                (Err(reason), _) => Some(reason.clone()),
+                (_, Err(refusal)) => Some(refusal.reason.clone()),
+                (Ok(_), Ok(_)) => None,
+            },
         });
     });
 
+    if head.uri.path() == METADATA_PATH
+        && let Some(metadata) = shared.guard.metadata(&resource)
+    {
+        return Ok(json_answer(200, metadata));
+    }
     if head.uri.path() != "/mcp" {
         return Ok(plain(404, "not found"));
     }
+    let subject = match admitted {
+        Ok(subject) => subject,
+        Err(reason) => return Ok(unauthorized(&shared, &reason)),
+    };
     let session = header(&head.headers, "mcp-session-id").unwrap_or_default().to_owned();
     match head.method {
         Method::POST => {}
@@ -121,6 +145,7 @@ pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<R
                     .and_then(|meta| meta.progress_token)
                     .map(|token| token.get().to_owned()),
                 modern,
+                subject,
                 cancelled: CancellationToken::new(),
             };
             let accepts_stream =

@@ -25,6 +25,8 @@ pub struct Received {
     pub tool: Option<String>,
     /// Arguments of the call as they came, for `tools/call`.
     pub arguments: Option<String>,
+    /// Whose token it carried, where the upstream demands tokens and took this one.
+    pub subject: Option<String>,
     /// Why the upstream refused the request as one that a correct client does not send.
     pub refused: Option<String>,
 }

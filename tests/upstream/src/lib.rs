@@ -9,11 +9,13 @@
 mod answer;
 mod catalog;
 mod check;
+mod guard;
 mod ledger;
 mod rpc;
 mod server;
 mod tools;
 
+pub use guard::Protection;
 pub use ledger::{Cancelled, Ledger, Received, Record};
 pub use server::{Answers, Eras, Options, Upstream};
 pub use tools::UNKNOWN_RESULT_FIELDS;

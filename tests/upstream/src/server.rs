@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::answer;
 use crate::catalog::Catalog;
+use crate::guard::{Guard, Protection};
 use crate::ledger::Ledger;
 
 /// Which protocol eras the upstream speaks.
@@ -69,6 +70,9 @@ pub struct Shared {
     pub options: Options,
     pub ledger: Ledger,
     pub catalog: Catalog,
+    pub guard: Guard,
+    /// Scheme, address and port of the upstream.
+    pub origin: String,
     pub sessions: Mutex<HashSet<String>>,
     /// Calls that run, by session (empty in the modern era) and id.
     pub running: Mutex<HashMap<(String, String), CancellationToken>>,
@@ -90,6 +94,8 @@ impl Upstream {
             options,
             ledger: Ledger::default(),
             catalog: Catalog::default(),
+            guard: Guard::default(),
+            origin: format!("http://{address}"),
             sessions: Mutex::default(),
             running: Mutex::default(),
             sessions_opened: AtomicU64::default(),
@@ -141,6 +147,25 @@ impl Upstream {
     /// Takes a tool away.
     pub fn remove_tool(&self, tool: &str) {
         self.shared.catalog.remove(tool);
+    }
+
+    /// Lets in nobody from now on who has no token of this kind, and offers the tool `whoami`.
+    pub fn protect(&self, protection: Protection) {
+        self.put_tool(
+            "whoami",
+            r#"{"name":"whoami","description":"Says whose token the call carries.","inputSchema":{"type":"object"}}"#,
+        );
+        self.shared.guard.protect(protection);
+    }
+
+    /// Refuses the tokens of a subject, however good they are, or takes them again.
+    pub fn ban(&self, subject: &str, banned: bool) {
+        self.shared.guard.ban(subject, banned);
+    }
+
+    /// Refuses from now on every token that was issued up to now, to the second.
+    pub fn refuse_tokens_issued_before_now(&self) {
+        self.shared.guard.refuse_issued_before_now();
     }
 
     /// Forgets all legacy sessions, as after a restart: their next requests are answered with 404.

@@ -22,6 +22,8 @@ pub struct Call {
     /// Raw JSON; progress is told only if the caller gave one.
     pub progress_token: Option<String>,
     pub modern: bool,
+    /// Whose token came with it, where the upstream demands tokens.
+    pub subject: Option<String>,
     /// Cancelled by `notifications/cancelled`.
     pub cancelled: CancellationToken,
 }
@@ -90,6 +92,7 @@ async fn work(call: &Call, progress: Option<&Sender<String>>) -> Ended {
             let bytes = arguments["bytes"].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
             "x".repeat(bytes.unwrap_or_default())
         }
+        "whoami" => call.subject.clone().unwrap_or_else(|| "nobody".to_owned()),
         "vanish" => return Ended::Vanished,
         // Everything else says what it was called with.
         _ => call.arguments.clone(),

@@ -5,7 +5,18 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use proctor_test_upstream::{Answers, Eras, Options, UNKNOWN_RESULT_FIELDS, Upstream};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use proctor_test_upstream::{Answers, Eras, Options, Protection, UNKNOWN_RESULT_FIELDS, Upstream};
+use serde_json::{Value, json};
+
+/// Private keys for these tests alone.
+const KEYS: [&str; 2] = [
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg5G4VNGs6pHURDFbB1u1dfOhzZuC0SFM6ZUAkmq5XoiehRANCAAQenx7MHVJUTWcpFn8AhkxeP4+SdL8XS24EoEdPUP+NDeSBh+VEFFL6AuHr5hbxC34TEwVz6xkL9x3ddL1jb0nO",
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7toYGFKL7os0sDKdLhr3I6JFpXpTkSATEPvxtTlq8OahRANCAAQmD4kKoMHXZ41mSi4IztVfhOUP+ENQfYuGF1462wgMpfu5OnwwtvJjbK9VCIFuqv/myu3bGAhHVqLIWwRYIXrq",
+];
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":"p1"}"#;
 
@@ -154,4 +165,56 @@ fn without_the_secret_nobody_comes_in() {
     assert!(post(&upstream, &borrowed(&headers), &body).starts_with("HTTP/1.1 401"));
     headers.push(("X-Api-Key", "s3cret".to_owned()));
     assert!(post(&upstream, &borrowed(&headers), &body).starts_with("HTTP/1.1 200"));
+}
+
+/// An access token of one of the keys, and that key as an issuer shows it.
+fn token(key: usize, claims: &Value) -> (String, Value) {
+    let key = EncodingKey::from_ec_der(&BASE64.decode(KEYS[key]).unwrap());
+    let mut header = Header::new(Algorithm::ES256);
+    header.kid = Some("k".to_owned());
+    let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+    jwk.common.key_id = Some("k".to_owned());
+    (jsonwebtoken::encode(&header, claims, &key).unwrap(), json!({ "keys": [jwk] }))
+}
+
+#[test]
+fn a_protected_upstream_says_where_tokens_come_from_and_whose_token_came() {
+    let upstream = Upstream::start(Options::default());
+    let issuer = "http://issuer.test";
+    let good =
+        json!({ "iss": issuer, "aud": upstream.url(), "sub": "ada", "iat": 1, "exp": 4_000_000_000_u64 });
+    let (right, jwks) = token(0, &good);
+    upstream.protect(Protection::of(issuer, jwks));
+    let (headers, body) = call("whoami", "{}");
+    let with = |token: &str| {
+        let mut headers = headers.clone();
+        headers.push(("Authorization", format!("Bearer {token}")));
+        post(&upstream, &borrowed(&headers), &body)
+    };
+    assert!(with(&right).contains(r#""text":"ada""#));
+
+    let bare = post(&upstream, &borrowed(&headers), &body);
+    let place = format!("http://{}/.well-known/oauth-protected-resource/mcp", upstream.address());
+    assert!(bare.starts_with("HTTP/1.1 401"), "{bare}");
+    assert!(bare.contains(&format!(r#"www-authenticate: Bearer resource_metadata="{place}""#)), "{bare}");
+    for (member, value) in [("exp", json!(1_000_000_000)), ("aud", json!("x")), ("iss", json!("x"))] {
+        let mut bad = good.clone();
+        bad[member] = value;
+        assert!(with(&token(0, &bad).0).starts_with("HTTP/1.1 401"), "{member}");
+    }
+    assert!(with(&token(1, &good).0).starts_with("HTTP/1.1 401"));
+    upstream.ban("ada", true);
+    assert!(with(&right).starts_with("HTTP/1.1 401"));
+
+    let calls = upstream.ledger().calls();
+    let subjects: Vec<_> = calls.iter().filter_map(|call| call.subject.as_deref()).collect();
+    assert_eq!((subjects, calls.len()), (vec!["ada"], 7));
+
+    let mut stream = TcpStream::connect(upstream.address()).unwrap();
+    let path = "/.well-known/oauth-protected-resource/mcp";
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut metadata = String::new();
+    stream.read_to_string(&mut metadata).unwrap();
+    assert!(metadata.contains(r#""authorization_servers":["http://issuer.test"]"#), "{metadata}");
+    assert!(metadata.contains(&format!(r#""resource":"{}""#, upstream.url())), "{metadata}");
 }

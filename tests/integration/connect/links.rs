@@ -1,0 +1,157 @@
+//! Hosted links: how long they are good, what replaces them, and those for keys and passwords.
+
+use proctor_test_upstream::{Options, Upstream};
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::provider::Setup;
+use super::{RETURN_URL, Scene, account, code, link, path, verify};
+use crate::agent::Agent;
+use crate::world::World;
+
+#[track_caller]
+fn assert_page(answer: &crate::http::Response, status: u16) {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    let kind = answer.header("content-type").unwrap_or_default();
+    assert!(kind.starts_with("text/html"), "{kind}");
+}
+
+#[test]
+fn looking_at_a_page_uses_nothing_up() {
+    let scene = Scene::start(Setup::default());
+    let url = link(&scene.world, "ada");
+    for _ in 0..3 {
+        assert_page(&Browser::new(&scene.world).visit(&url), 200);
+    }
+    let back = Browser::new(&scene.world).authorize(&url, "ada");
+    verify(&scene.world, "ada", &code(&back)).expect(200);
+}
+
+#[test]
+fn a_new_link_takes_the_place_of_the_one_before() {
+    let scene = Scene::start(Setup::default());
+    let first = link(&scene.world, "ada");
+    let mut started = Browser::new(&scene.world);
+    let callback = started.callback(&first, "ada");
+    let second = link(&scene.world, "ada");
+    assert_ne!(first, second);
+    let page = Browser::new(&scene.world).visit(&first);
+    assert!(matches!(page.status, 404 | 409 | 410), "{}: {}", page.status, page.text());
+    let answer = started.visit(callback.as_str());
+    assert!((400..500).contains(&answer.status), "{}: {}", answer.status, answer.text());
+    let back = Browser::new(&scene.world).authorize(&second, "ada");
+    verify(&scene.world, "ada", &code(&back)).expect(200);
+}
+
+#[test]
+fn a_link_survives_a_restart_between_its_steps() {
+    let mut scene = Scene::start(Setup::default());
+    let url = link(&scene.world, "ada");
+    scene.world.crash_and_restart();
+    let mut browser = Browser::new(&scene.world);
+    let callback = browser.callback(&url, "ada");
+    scene.world.crash_and_restart();
+    browser.moved_to(&scene.world);
+    let back = browser.open(callback.as_str());
+    let brought = code(&back.url);
+    scene.world.crash_and_restart();
+    verify(&scene.world, "ada", &brought).expect(200);
+    let scene = scene.with_desk("ada");
+    assert_eq!(scene.agent("ada").call("whoami", "{}").content(), "ada");
+}
+
+#[test]
+fn another_process_takes_up_what_one_has_begun() {
+    let scene = Scene::start(Setup::default());
+    let other = scene.world.another();
+    let url = link(&scene.world, "ada");
+    let mut browser = Browser::new(&other);
+    let callback = browser.callback(&url, "ada");
+    browser.moved_to(&scene.world);
+    let back = browser.open(callback.as_str());
+    verify(&other, "ada", &code(&back.url)).expect(200);
+    assert_eq!(account(&scene.world, "ada")["state"], "active");
+}
+
+/// The connection's auth, the fields of the page, and the header that reaches the upstream.
+type Typed = (Value, &'static [(&'static str, &'static str)], &'static str, &'static str);
+
+#[test]
+fn keys_tokens_and_passwords_are_typed_into_the_page_and_sent_as_the_connection_wants_them() {
+    let cases: [Typed; 3] = [
+        (json!({ "type": "api_key" }), &[("key", "k-of-ada")], "x-api-key", "k-of-ada"),
+        (json!({ "type": "bearer" }), &[("token", "t-of-ada")], "authorization", "Bearer t-of-ada"),
+        (
+            json!({ "type": "basic" }),
+            &[("username", "Aladdin"), ("password", "open sesame")],
+            "authorization",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        ),
+    ];
+    for (auth, fields, header, value) in cases {
+        let world = World::start_behind_url(&[]);
+        let upstream = Upstream::start(Options::default());
+        let body = json!({
+            "name": "notes", "transport": { "type": "http", "url": upstream.url() },
+            "auth": auth, "private_network": true,
+        });
+        world.post("/api/v1/connections", &body).expect(201);
+        world.define("desk", "notes", &["echo"]);
+        let url = link(&world, "ada");
+        let mut browser = Browser::new(&world);
+        let page = browser.open(&url);
+        for (field, _) in fields {
+            assert!(page.text().contains(&format!(r#"name="{field}""#)), "{field}: {}", page.text());
+        }
+        let secret = if auth["type"] == "basic" { "password" } else { fields[0].0 };
+        let typed_hidden = page.text().split("<input").any(|input| {
+            let input = input.split('>').next().unwrap_or_default();
+            input.contains(&format!(r#"name="{secret}""#)) && input.contains(r#"type="password""#)
+        });
+        assert!(typed_hidden, "a secret is typed in the open: {}", page.text());
+
+        // What cannot be sent is said so, and can be mended.
+        let wrong: Vec<_> = fields.iter().map(|(name, _)| (*name, "a\r\nX-Other: b")).collect();
+        let refused = browser.submit_once(&page, if auth["type"] == "basic" { &[] } else { &wrong });
+        assert!(matches!(refused.status, 400 | 422), "{}: {}", refused.status, refused.text());
+        assert!(!refused.text().contains("X-Other"), "{}", refused.text());
+        let back = browser.submit(&page, fields);
+        assert!(back.answer.is_none(), "{}: {}", back.url, back.text());
+        assert_ne!(account(&world, "ada")["state"], "active");
+        assert_eq!(verify(&world, "ada", &code(&back.url)).expect(200)["state"], "active");
+        Agent::modern(&world, &world.mint("desk", "ada")).call("echo", "{}").result();
+        let call = upstream.ledger().calls().pop().unwrap();
+        assert_eq!(call.header(header), Some(value));
+        // A stranger who has the link gets no second try.
+        let again = Browser::new(&world).submit_once(&page, fields);
+        assert!(matches!(again.status, 404 | 409 | 410), "{}: {}", again.status, again.text());
+    }
+}
+
+#[test]
+fn a_connection_that_takes_nothing_from_users_has_no_links() {
+    let world = World::start_behind_url(&[]);
+    let upstream = Upstream::start(Options::default());
+    world.connect("open", &upstream.url());
+    let answer = world.post("/api/v1/users/ada/connections/open/link", &json!({ "return_url": RETURN_URL }));
+    assert!((400..500).contains(&answer.status), "{}", answer.text());
+    answer.problem(answer.status);
+}
+
+#[test]
+fn a_link_is_made_for_a_time_that_makes_sense() {
+    let scene = Scene::start(Setup::default());
+    let make = |seconds: i64| {
+        let body = json!({ "return_url": RETURN_URL, "ttl_seconds": seconds });
+        scene.world.post(&format!("{}/link", path("ada")), &body)
+    };
+    for wrong in [0, -1, 100_000_000] {
+        let answer = make(wrong);
+        assert!(matches!(answer.status, 400 | 422), "{wrong}: {}", answer.text());
+    }
+    let made = make(60).expect(201);
+    assert!(made["expires_at"].is_string() && made["link_id"].is_string(), "{made}");
+    let mut browser = Browser::new(&scene.world);
+    assert_page(&browser.visit(made["url"].as_str().unwrap()), 200);
+    assert_page(&browser.visit("http://proctor.test/connect/nobody-made-this"), 404);
+}
