@@ -233,7 +233,7 @@ async fn a_session_shows_as_open_expired_or_revoked_and_is_counted_while_open(ho
 async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
     let mut history = History::default();
     history.open("sub_9", "srv0", &["l1"]);
-    for pick in 0..20 {
+    for pick in 0..27 {
         history.administer(pick);
     }
     history.record("session", "ses_1", SessionEvent::SessionRevoked { by: by(), reason: "over".into() });
@@ -245,13 +245,15 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
          virtual_server_defined virtual_server_revised virtual_server_sessions_cut virtual_server_retired \
          connection_registered connection_reconfigured catalog_refreshed connection_tested \
          connection_sessions_cut connection_retired api_key_created api_key_revoked audit_trail_read \
-         authentications_failed authentications_failed replica_started session_revoked";
+         authentications_failed authentications_failed webhook_created webhook_revised \
+         webhook_secret_rotated webhook_tested webhook_redelivered webhook_gone webhook_retired \
+         replica_started session_revoked";
     assert_eq!(kinds, expected.split_whitespace().collect::<Vec<_>>());
     for act in &acts {
         let by = (act.by_kind.as_deref(), act.by_id.as_deref());
         let expected = match act.kind.as_str() {
             "authentications_failed" => (None, None),
-            "replica_started" => (Some("replica"), Some("rep_0")),
+            "replica_started" | "webhook_gone" => (Some("replica"), Some("rep_0")),
             _ => (Some("key"), Some("k1")),
         };
         assert_eq!(by, expected, "{act:?}");
@@ -262,7 +264,7 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
     let summary: Vec<_> = of_user.iter().map(|act| (act.kind.as_str(), act.reason.as_deref())).collect();
     assert_eq!(summary, [("session_revoked", Some("over")), ("session_opened", None)]);
     let by_replica = ActFilter { by: Some("rep_0".into()), ..ActFilter::default() };
-    assert_eq!(views.acts(by_replica, None, 50).await.unwrap().len(), 1);
+    assert_eq!(views.acts(by_replica, None, 50).await.unwrap().len(), 2);
     let doors = ActFilter { object_kind: Some("door".into()), ..ActFilter::default() };
     assert_eq!(views.acts(doors, None, 50).await.unwrap().len(), 2);
     views.stop();

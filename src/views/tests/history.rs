@@ -224,7 +224,7 @@ impl History {
         let replica = || By::Replica("rep_0".into());
         let (subject, server, connection) =
             (format!("sub_{}", pick % 3), format!("srv{}", pick % 2), format!("con{}", pick % 3));
-        let (kind, id, event): (_, &str, Event) = match pick % 20 {
+        let (kind, id, event): (_, &str, Event) = match pick % 27 {
             0 => ("subject", &subject, SubjectEvent::SubjectRegistered { by: by() }.into()),
             1 => {
                 ("subject", &subject, SubjectEvent::SubjectSessionsCut { by: by(), reason: because() }.into())
@@ -302,25 +302,7 @@ impl History {
                 }
                 .into(),
             ),
-            17 => {
-                let settings = || webhook::Settings {
-                    url: "https://backend.example/hooks".into(),
-                    events: vec!["session.*".into()],
-                    description: None,
-                    private_network: false,
-                };
-                let event = match pick % 7 {
-                    0 => WebhookEvent::WebhookCreated { by: by(), settings: settings(), generation: 1 },
-                    1 => WebhookEvent::WebhookRevised { by: by(), settings: settings() },
-                    2 => WebhookEvent::WebhookSecretRotated { by: by(), generation: 2, overlap_seconds: 60 },
-                    3 => WebhookEvent::WebhookTested { by: by() },
-                    4 => WebhookEvent::WebhookRedelivered { by: by(), delivery: "dlv_1".into() },
-                    5 => WebhookEvent::WebhookGone { by: replica() },
-                    _ => WebhookEvent::WebhookRetired { by: by(), reason: because() },
-                };
-                ("webhook", "whk_1", event.into())
-            }
-            18 => (
+            17 | 18 => (
                 "watch",
                 "door",
                 WatchEvent::AuthenticationsFailed {
@@ -331,6 +313,24 @@ impl History {
                 }
                 .into(),
             ),
+            19..=25 => {
+                let settings = || webhook::Settings {
+                    url: "https://backend.example/hooks".into(),
+                    events: vec!["session.*".into()],
+                    description: None,
+                    private_network: false,
+                };
+                let event = match pick % 27 {
+                    19 => WebhookEvent::WebhookCreated { by: by(), settings: settings(), generation: 1 },
+                    20 => WebhookEvent::WebhookRevised { by: by(), settings: settings() },
+                    21 => WebhookEvent::WebhookSecretRotated { by: by(), generation: 2, overlap_seconds: 60 },
+                    22 => WebhookEvent::WebhookTested { by: by() },
+                    23 => WebhookEvent::WebhookRedelivered { by: by(), delivery: "dlv_1".into() },
+                    24 => WebhookEvent::WebhookGone { by: replica() },
+                    _ => WebhookEvent::WebhookRetired { by: by(), reason: because() },
+                };
+                ("webhook", "whk_1", event.into())
+            }
             _ => (
                 "watch",
                 "rep_0",
