@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::provider::Setup;
-use super::{RETURN_URL, Scene, account, code, link, path, verify};
+use super::{RETURN_URL, Scene, account, assert_sent_back_empty, code, link, path, verify};
 use crate::agent::Agent;
-use crate::world::World;
+use crate::world::{World, wait_until};
 
 #[track_caller]
 fn assert_page(answer: &crate::http::Response, status: u16) {
@@ -192,4 +192,42 @@ fn what_was_found_stays_as_it_is_until_an_administrator_sets_it_anew() {
     let answer = scene.world.put("/api/v1/connections/notes", &anew);
     answer.problem(answer.status);
     assert_eq!(settings(), before);
+}
+
+/// The provider has given out tokens for the code, and nobody is there who takes them.
+#[test]
+fn a_crash_while_a_code_is_exchanged_connects_nothing_and_blocks_nothing() {
+    let mut scene = Scene::start(Setup::default());
+    let url = link(&scene.world, "ada");
+    let mut browser = Browser::new(&scene.world);
+    let callback = browser.callback(&url, "ada");
+    scene.provider.break_grant("authorization_code", "delay", 1, 20_000);
+    let waiting = browser.start(callback.as_str());
+    wait_until("the exchange", || scene.provider.record().exchanges().len() == 1);
+    scene.world.crash_and_restart();
+    assert!(waiting.try_answer().is_err(), "an answer arrived");
+    browser.moved_to(&scene.world);
+    scene.assert_not_active("ada");
+    // The code is not sent once more.
+    assert_page(&browser.visit(callback.as_str()), 409);
+    assert_page(&browser.visit(&url), 409);
+    assert_eq!(scene.provider.record().exchanges().len(), 1);
+    scene.connect("ada");
+}
+
+#[test]
+fn a_provider_that_fails_sends_people_back_with_what_happened() {
+    let scene = Scene::start(Setup::default());
+    for (manner, reason) in
+        [("fail", "provider_unavailable"), ("kill", "provider_unavailable"), ("refuse", "code_refused")]
+    {
+        let url = link(&scene.world, "ada");
+        let mut browser = Browser::new(&scene.world);
+        let callback = browser.callback(&url, "ada");
+        scene.provider.break_grant("authorization_code", manner, 1, 0);
+        assert_eq!(assert_sent_back_empty(&browser.visit(callback.as_str())), reason, "{manner}");
+        assert_page(&browser.visit(&url), 409);
+        scene.assert_not_active("ada");
+    }
+    scene.connect("ada");
 }

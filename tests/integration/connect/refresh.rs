@@ -10,7 +10,7 @@ use super::{Scene, account, path};
 use crate::world::wait_until;
 
 /// Long enough to do something with a token, short enough to wait for its end.
-const SHORT: Setup = Setup { lifetime_seconds: 3, registration: false };
+const SHORT: Setup = Setup { lifetime_seconds: 3, registration: false, renewal: true };
 
 /// How long a call may take up what a process that died left behind.
 const TAKEN_UP_SECONDS_MAX: u64 = 25;
@@ -35,7 +35,8 @@ fn refusal_of(answer: &crate::agent::Answer) -> Value {
 #[test]
 fn a_hundred_calls_at_two_processes_on_an_expired_token_cause_one_refresh() {
     // The lifetime is longer than the calls take, so that a second refresh would be one too many.
-    let scene = Scene::start(Setup { lifetime_seconds: 8, registration: false }).with_account("ada");
+    let scene =
+        Scene::start(Setup { lifetime_seconds: 8, registration: false, renewal: true }).with_account("ada");
     let other = scene.world.another();
     let session = scene.world.mint("desk", "ada");
     std::thread::sleep(Duration::from_secs(9));
@@ -281,4 +282,21 @@ fn a_token_that_a_user_typed_and_the_upstream_refuses_expires_the_account() {
     assert_eq!(upstream.ledger().calls().len(), arrived);
     set("right");
     agent.call("echo", "{}").result();
+}
+
+#[test]
+fn an_account_without_a_refresh_token_ends_with_its_access_token() {
+    let scene = Scene::start(Setup { renewal: false, ..SHORT }).with_account("ada");
+    let agent = scene.agent("ada");
+    assert_eq!(agent.call("whoami", "{}").content(), "ada");
+    wait_for_expiry();
+    assert_eq!(refusal_of(&agent.call("whoami", "{}")), "user_connection_expired");
+    let shown = account(&scene.world, "ada");
+    assert_eq!(
+        (shown["state"].as_str(), shown["reason"].as_str()),
+        (Some("expired"), Some("no_refresh_token"))
+    );
+    assert!(scene.upstream.ledger().calls().iter().all(|call| call.refused.is_none()));
+    scene.connect("ada");
+    assert_eq!(agent.call("whoami", "{}").content(), "ada");
 }
