@@ -2,7 +2,7 @@
 // indicators with signed access tokens (RFC 8707, RFC 9068), revocation (RFC 7009) and, if wanted,
 // dynamic client registration (RFC 7591). People log in with any name and consent on plain pages.
 //
-// Usage: authorization_server.mjs --resource URL [--lifetime SECONDS] [--registration]
+// Usage: authorization_server.mjs --resource URL [--lifetime SECONDS] [--registration] [--no-renewal]
 //     [--client ID --secret SECRET --redirect URI]
 // Listens on a free port of 127.0.0.1, prints its URL, and ends when its input does.
 //
@@ -10,9 +10,9 @@
 //   GET  /test/record       requests for tokens, revocations, authorizations, registrations, and
 //                           every token that was given out
 //   POST /test/forget-user  {"user"}: their refresh tokens are good no more
-//   POST /test/refreshes    {"manner", "times", "milliseconds"}: what becomes of the next refreshes:
-//                           "refuse" (400), "fail" (503), "delay" or "kill" (the answer to one that
-//                           was carried out comes late, or never)
+//   POST /test/breakage     {"grant", "manner", "times", "milliseconds"}: what becomes of the next
+//                           requests of a grant type: "refuse" (400), "fail" (503), "delay" or "kill"
+//                           (the answer to one that was carried out comes late, or never)
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -26,6 +26,7 @@ const { values: told } = parseArgs({
         resource: { type: 'string' },
         lifetime: { type: 'string', default: '3600' },
         registration: { type: 'boolean', default: false },
+        'no-renewal': { type: 'boolean', default: false },
         client: { type: 'string' },
         secret: { type: 'string' },
         redirect: { type: 'string' },
@@ -78,7 +79,8 @@ const provider = new Provider(issuer, {
     scopes: ['openid', 'offline_access', ...SCOPES],
     pkce: { required: () => true },
     rotateRefreshToken: true,
-    issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
+    issueRefreshToken: async (ctx, client) =>
+        !told['no-renewal'] && client.grantTypeAllowed('refresh_token'),
     findAccount: async (ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
     interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     features: {
@@ -150,7 +152,7 @@ async function sideDoor(ctx) {
         for (const [key, payload] of kept) {
             if (key.startsWith('RefreshToken:') && payload.accountId === asked.user) kept.delete(key);
         }
-    } else if (ctx.path === '/test/refreshes') {
+    } else if (ctx.path === '/test/breakage') {
         breakage = { times: 1, milliseconds: 0, ...asked };
     }
 }
@@ -169,7 +171,7 @@ provider.use(async (ctx, next) => {
     const { client_secret: secret, ...asked } = form;
     const entry = { ...asked, secret_in_body: secret !== undefined, basic: Boolean(ctx.get('authorization')) };
     record[ctx.path === '/token' ? 'tokens' : 'revocations'].push(entry);
-    const breaks = form.grant_type === 'refresh_token' && breakage.times-- > 0 ? breakage : {};
+    const breaks = form.grant_type === breakage.grant && breakage.times-- > 0 ? breakage : {};
     if (breaks.manner === 'refuse' || breaks.manner === 'fail') {
         ctx.status = breaks.manner === 'refuse' ? 400 : 503;
         ctx.body = { error: breaks.manner === 'refuse' ? 'invalid_grant' : 'temporarily_unavailable' };

@@ -169,7 +169,9 @@ fn an_answer_of_another_issuer_is_refused_before_anything_is_sent_to_it() {
 #[test]
 fn a_link_that_was_forwarded_connects_nothing_once_another_users_backend_verifies() {
     let scene = Scene::start(Setup::default());
-    // Mallory makes a link for herself and has Grace go through it with her account over there.
+    // Mallory makes a link for herself and has Grace, who is known as well, go through it with her
+    // account over there.
+    link(&scene.world, "grace");
     let url = link(&scene.world, "mallory");
     let back = Browser::new(&scene.world).authorize(&url, "grace");
     let brought = code(&back);

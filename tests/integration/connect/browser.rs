@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, Sent};
 use crate::world::{PUBLIC_URL, Server};
 
 /// More redirects in a row than any flow has.
@@ -99,6 +99,21 @@ impl Browser {
         self.follow(form.action, Some(body), Some(page.url.clone()), redirects)
     }
 
+    /// Opens a URL and does not wait for the answer.
+    #[track_caller]
+    pub fn start(&self, url: &str) -> Sent {
+        let url = Url::parse(url).unwrap();
+        self.request(&url, true).start(self.address(&url).unwrap())
+    }
+
+    fn request(&self, url: &Url, foreign: bool) -> Request {
+        let request = Request::new("GET", &url[url::Position::BeforePath..url::Position::AfterQuery])
+            .header("Host", &url[url::Position::BeforeHost..url::Position::AfterPort])
+            .header("Accept", "text/html,application/xhtml+xml");
+        let cookies = self.cookies_for(url, foreign);
+        if cookies.is_empty() { request } else { request.header("Cookie", cookies) }
+    }
+
     #[track_caller]
     fn follow(
         &mut self,
@@ -111,13 +126,7 @@ impl Browser {
             let Some(address) = self.address(&url) else { return Page { url, answer: None } };
             // A strict cookie does not come along when another site has led here.
             let foreign = from.as_ref().is_some_and(|from| from.host_str() != url.host_str());
-            let mut request = Request::new("GET", &url[url::Position::BeforePath..url::Position::AfterQuery])
-                .header("Host", &url[url::Position::BeforeHost..url::Position::AfterPort])
-                .header("Accept", "text/html,application/xhtml+xml");
-            let cookies = self.cookies_for(&url, foreign);
-            if !cookies.is_empty() {
-                request = request.header("Cookie", cookies);
-            }
+            let mut request = self.request(&url, foreign);
             if let Some(body) = body.take() {
                 request.method = "POST".into();
                 let origin = from.as_ref().unwrap_or(&url).origin().ascii_serialization();

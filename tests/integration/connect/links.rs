@@ -1,13 +1,13 @@
 //! Hosted links: how long they are good, what replaces them, and those for keys and passwords.
 
-use proctor_test_upstream::{Options, Upstream};
+use proctor_test_upstream::{Options, Protection, Upstream};
 use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::provider::Setup;
-use super::{RETURN_URL, Scene, account, code, link, path, verify};
+use super::{RETURN_URL, Scene, account, assert_sent_back_empty, code, link, path, verify};
 use crate::agent::Agent;
-use crate::world::World;
+use crate::world::{World, wait_until};
 
 #[track_caller]
 fn assert_page(answer: &crate::http::Response, status: u16) {
@@ -154,4 +154,80 @@ fn a_link_is_made_for_a_time_that_makes_sense() {
     let mut browser = Browser::new(&scene.world);
     assert_page(&browser.visit(made["url"].as_str().unwrap()), 200);
     assert_page(&browser.visit("http://proctor.test/connect/nobody-made-this"), 404);
+}
+
+#[test]
+fn a_link_ends_with_the_settings_that_it_was_made_for() {
+    let scene = Scene::start(Setup::default());
+    let url = link(&scene.world, "ada");
+    let mut browser = Browser::new(&scene.world);
+    let callback = browser.callback(&url, "ada");
+    let bearer = json!({
+        "transport": { "type": "http", "url": scene.upstream.url() }, "auth": { "type": "bearer" },
+        "private_network": true,
+    });
+    scene.world.put("/api/v1/connections/notes", &bearer).expect(200);
+    assert_page(&browser.visit(&url), 404);
+    assert_page(&browser.visit(callback.as_str()), 404);
+    assert_eq!(scene.provider.record().exchanges().len(), 0);
+    scene.assert_not_active("ada");
+}
+
+#[test]
+fn what_was_found_stays_as_it_is_until_an_administrator_sets_it_anew() {
+    let scene = Scene::start(Setup::default());
+    let settings = || scene.world.get("/api/v1/connections/notes").expect(200)["auth"].clone();
+    let before = settings();
+    // The upstream names another server from now on.
+    let protection = Protection::of("http://127.0.0.1:9", json!({ "keys": [] }));
+    scene.upstream.protect(protection);
+    let back = Browser::new(&scene.world).authorize(&link(&scene.world, "ada"), "ada");
+    verify(&scene.world, "ada", &code(&back)).expect(200);
+    assert_eq!(settings(), before);
+    // Setting it anew finds nothing there, and so changes nothing.
+    let anew = json!({
+        "transport": { "type": "http", "url": scene.upstream.url() }, "auth": scene.auth(Setup::default()),
+        "private_network": true,
+    });
+    let answer = scene.world.put("/api/v1/connections/notes", &anew);
+    answer.problem(answer.status);
+    assert_eq!(settings(), before);
+}
+
+/// The provider has given out tokens for the code, and nobody is there who takes them.
+#[test]
+fn a_crash_while_a_code_is_exchanged_connects_nothing_and_blocks_nothing() {
+    let mut scene = Scene::start(Setup::default());
+    let url = link(&scene.world, "ada");
+    let mut browser = Browser::new(&scene.world);
+    let callback = browser.callback(&url, "ada");
+    scene.provider.break_grant("authorization_code", "delay", 1, 20_000);
+    let waiting = browser.start(callback.as_str());
+    wait_until("the exchange", || scene.provider.record().exchanges().len() == 1);
+    scene.world.crash_and_restart();
+    assert!(waiting.try_answer().is_err(), "an answer arrived");
+    browser.moved_to(&scene.world);
+    scene.assert_not_active("ada");
+    // The code is not sent once more.
+    assert_page(&browser.visit(callback.as_str()), 409);
+    assert_page(&browser.visit(&url), 409);
+    assert_eq!(scene.provider.record().exchanges().len(), 1);
+    scene.connect("ada");
+}
+
+#[test]
+fn a_provider_that_fails_sends_people_back_with_what_happened() {
+    let scene = Scene::start(Setup::default());
+    for (manner, reason) in
+        [("fail", "provider_unavailable"), ("kill", "provider_unavailable"), ("refuse", "code_refused")]
+    {
+        let url = link(&scene.world, "ada");
+        let mut browser = Browser::new(&scene.world);
+        let callback = browser.callback(&url, "ada");
+        scene.provider.break_grant("authorization_code", manner, 1, 0);
+        assert_eq!(assert_sent_back_empty(&browser.visit(callback.as_str())), reason, "{manner}");
+        assert_page(&browser.visit(&url), 409);
+        scene.assert_not_active("ada");
+    }
+    scene.connect("ada");
 }

@@ -1,13 +1,18 @@
 //! Accounts that are not there yet: refused at minting, with links on demand, or asked for when an
 //! agent needs one.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::provider::Setup;
 use super::{RETURN_URL, Scene, code, path, verify};
 use crate::agent::{Agent, INITIALIZE};
+use crate::real_upstreams::{node, root};
 use crate::rest::Session;
+use crate::world::PUBLIC_URL;
 
 #[test]
 fn a_refused_mint_brings_links_when_it_is_asked_to() {
@@ -189,4 +194,39 @@ fn what_cannot_be_asked_for_is_refused_when_it_is_set() {
         assert!(matches!(answer.status, 400 | 422), "{mint}: {}", answer.text());
         answer.problem(answer.status);
     }
+}
+
+/// Runs a script of tests/clients that has its user open a page in the middle of a call.
+fn opens_a_page(command: &[std::path::PathBuf]) {
+    let scene = asking();
+    for (era, user) in [("legacy", "grace"), ("modern", "joan")] {
+        let session = scene.world.mint("asks", user);
+        let url = session.url.replace(PUBLIC_URL, &format!("http://{}", scene.world.address));
+        let mut client = Command::new(&command[0])
+            .args(&command[1..])
+            .args([&url, era, "whoami"])
+            .env("MCP_TOKEN", &session.token)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(client.stdout.take().unwrap()).lines();
+        let page = said.next().expect("a page to open").unwrap();
+        connect_through(&scene, &page, user);
+        client.stdin.take().unwrap().write_all(b"done\n").unwrap();
+        let result = said.next().expect("a result").unwrap();
+        let result: Value = serde_json::from_str(&result).unwrap_or_else(|err| panic!("{err}: {result}"));
+        assert_eq!(result["content"][0]["text"], user, "{era}: {result}");
+        assert!(client.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn the_typescript_client_has_its_user_open_the_page_and_goes_on() {
+    opens_a_page(&[node(), root().join("tests/clients/open_page.mjs")]);
+}
+
+#[test]
+fn the_python_client_has_its_user_open_the_page_and_goes_on() {
+    opens_a_page(&[root().join("tests/python/.venv/bin/python"), root().join("tests/clients/open_page.py")]);
 }

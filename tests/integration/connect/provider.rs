@@ -19,11 +19,13 @@ pub struct Setup {
     pub lifetime_seconds: u32,
     /// Whether clients may register themselves; otherwise it knows one client with a secret.
     pub registration: bool,
+    /// Whether it gives out refresh tokens.
+    pub renewal: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { lifetime_seconds: 3600, registration: false }
+        Self { lifetime_seconds: 3600, registration: false, renewal: true }
     }
 }
 
@@ -40,6 +42,9 @@ impl Provider {
         let mut command = Command::new(node());
         command.arg(root().join("tests/node/authorization_server.mjs"));
         command.args(["--resource", resource, "--lifetime", &setup.lifetime_seconds.to_string()]);
+        if !setup.renewal {
+            command.arg("--no-renewal");
+        }
         if setup.registration {
             command.arg("--registration");
         } else {
@@ -70,8 +75,13 @@ impl Provider {
 
     /// Breaks the next refreshes: `refuse`, `fail`, `delay` or `kill`.
     pub fn break_refreshes(&self, manner: &str, times: u32, milliseconds: u32) {
-        let how = json!({ "manner": manner, "times": times, "milliseconds": milliseconds });
-        self.side_door("refreshes", &how);
+        self.break_grant("refresh_token", manner, times, milliseconds);
+    }
+
+    /// Breaks the next requests for tokens by this grant.
+    pub fn break_grant(&self, grant: &str, manner: &str, times: u32, milliseconds: u32) {
+        let how = json!({ "grant": grant, "manner": manner, "times": times, "milliseconds": milliseconds });
+        self.side_door("breakage", &how);
     }
 
     fn side_door(&self, path: &str, body: &Value) {

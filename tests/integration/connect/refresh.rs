@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::provider::{Provider, Setup};
-use super::{Scene, account};
+use super::{Scene, account, path};
 use crate::world::wait_until;
 
 /// Long enough to do something with a token, short enough to wait for its end.
-const SHORT: Setup = Setup { lifetime_seconds: 3, registration: false };
+const SHORT: Setup = Setup { lifetime_seconds: 3, registration: false, renewal: true };
 
 /// How long a call may take up what a process that died left behind.
 const TAKEN_UP_SECONDS_MAX: u64 = 25;
@@ -33,16 +33,20 @@ fn refusal_of(answer: &crate::agent::Answer) -> Value {
 }
 
 #[test]
-fn a_hundred_calls_on_an_expired_token_cause_one_refresh() {
+fn a_hundred_calls_at_two_processes_on_an_expired_token_cause_one_refresh() {
     // The lifetime is longer than the calls take, so that a second refresh would be one too many.
-    let scene = Scene::start(Setup { lifetime_seconds: 8, registration: false }).with_account("ada");
-    let agent = scene.agent("ada");
+    let scene =
+        Scene::start(Setup { lifetime_seconds: 8, registration: false, renewal: true }).with_account("ada");
+    let other = scene.world.another();
+    let session = scene.world.mint("desk", "ada");
     std::thread::sleep(Duration::from_secs(9));
     let before = scene.provider.record().refreshes().len();
     let begun = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..100 {
-            scope.spawn(|| assert_eq!(agent.call("whoami", "{}").content(), "ada"));
+        for number in 0..100 {
+            let server = if number % 2 == 0 { &scene.world.server } else { &other };
+            let agent = crate::agent::Agent::modern(server, &session);
+            scope.spawn(move || assert_eq!(agent.call("whoami", "{}").content(), "ada"));
         }
     });
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}: too slow to tell", begun.elapsed());
@@ -90,7 +94,7 @@ fn a_refused_refresh_expires_the_account_with_a_reason_and_connecting_again_mend
         (shown["state"].as_str(), shown["reason"].as_str()),
         (Some("expired"), Some("refresh_refused"))
     );
-    let mint = serde_json::json!({ "virtual_server": "desk", "user": "ada" });
+    let mint = json!({ "virtual_server": "desk", "user": "ada" });
     let problem = scene.world.post("/api/v1/sessions", &mint).problem(409);
     assert_eq!(problem["code"], "accounts_missing");
     assert_eq!(problem["missing"][0]["status"], "expired", "{problem}");
@@ -221,4 +225,78 @@ fn an_account_whose_token_ran_out_while_nothing_ran_is_renewed_after_a_restart()
     let agent = crate::agent::Agent::modern(&scene.world, &session);
     assert_eq!(agent.call("whoami", "{}").content(), "ada");
     assert_each_sent_once(&scene.provider);
+}
+
+#[test]
+fn what_a_refresh_brings_for_an_account_that_was_taken_back_meanwhile_is_given_back() {
+    let scene = Scene::start(SHORT).with_account("ada");
+    let agent = scene.agent("ada");
+    scene.provider.break_refreshes("delay", 1, 2_000);
+    wait_for_expiry();
+    let waiting = agent.start_call("1", "whoami", "{}");
+    wait_until("the refresh", || scene.provider.record().refreshes().len() == 1);
+    scene.world.post(&format!("{}/disconnect", path("ada")), &json!({ "reason": "left" })).expect(200);
+    let answer = crate::agent::Answer::of(&waiting.answer().read());
+    assert!(answer.json().get("error").is_some(), "{}", answer.text);
+    let given_back = || {
+        let record = scene.provider.record();
+        let newest = record.given_out().pop().unwrap();
+        record.revocations().iter().any(|revocation| revocation["token"] == newest.as_str())
+    };
+    wait_until("the newest refresh token to be given back", given_back);
+    assert_eq!(account(&scene.world, "ada")["state"], "disconnected");
+    assert_eq!(scene.upstream.ledger().calls().len(), 0);
+}
+
+#[test]
+fn a_token_that_a_user_typed_and_the_upstream_refuses_expires_the_account() {
+    let world = crate::world::World::start_behind_url(&[]);
+    let upstream = proctor_test_upstream::Upstream::start(proctor_test_upstream::Options {
+        secret: Some(("authorization".to_owned(), "Bearer right".to_owned())),
+        ..proctor_test_upstream::Options::default()
+    });
+    let body = json!({
+        "name": "notes", "transport": { "type": "http", "url": upstream.url() },
+        "auth": { "type": "bearer" }, "private_network": true,
+    });
+    world.post("/api/v1/connections", &body).expect(201);
+    let set = |token: &str| {
+        let credential = json!({ "type": "bearer", "token": token });
+        world.put(&format!("{}/credential", path("ada")), &credential).expect(200);
+    };
+    set("right");
+    world.post("/api/v1/connections/notes/catalog/refresh?user=ada", &json!({})).expect(200);
+    world.define("desk", "notes", &["echo"]);
+    let agent = crate::agent::Agent::modern(&world, &world.mint("desk", "ada"));
+    agent.call("echo", "{}").result();
+    set("wrong");
+    agent.call("echo", "{}").error();
+    let shown = account(&world, "ada");
+    assert_eq!(
+        (shown["state"].as_str(), shown["reason"].as_str()),
+        (Some("expired"), Some("upstream_unauthorized")),
+        "{shown}"
+    );
+    let arrived = upstream.ledger().calls().len();
+    assert_eq!(refusal_of(&agent.call("echo", "{}")), "user_connection_expired");
+    assert_eq!(upstream.ledger().calls().len(), arrived);
+    set("right");
+    agent.call("echo", "{}").result();
+}
+
+#[test]
+fn an_account_without_a_refresh_token_ends_with_its_access_token() {
+    let scene = Scene::start(Setup { renewal: false, ..SHORT }).with_account("ada");
+    let agent = scene.agent("ada");
+    assert_eq!(agent.call("whoami", "{}").content(), "ada");
+    wait_for_expiry();
+    assert_eq!(refusal_of(&agent.call("whoami", "{}")), "user_connection_expired");
+    let shown = account(&scene.world, "ada");
+    assert_eq!(
+        (shown["state"].as_str(), shown["reason"].as_str()),
+        (Some("expired"), Some("no_refresh_token"))
+    );
+    assert!(scene.upstream.ledger().calls().iter().all(|call| call.refused.is_none()));
+    scene.connect("ada");
+    assert_eq!(agent.call("whoami", "{}").content(), "ada");
 }

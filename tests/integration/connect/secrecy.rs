@@ -10,7 +10,7 @@ use super::{Scene, account, code, link, path, verify};
 
 #[test]
 fn tokens_and_secrets_are_shown_to_nobody_and_kept_sealed() {
-    let scene = Scene::start(Setup { lifetime_seconds: 3, registration: false });
+    let scene = Scene::start(Setup { lifetime_seconds: 3, ..Setup::default() });
     let url = link(&scene.world, "ada");
     let link_token = url.rsplit('/').next().unwrap().to_owned();
     let mut browser = Browser::new(&scene.world);
