@@ -49,7 +49,7 @@ pub(super) struct Fault {
     /// The `WWW-Authenticate` header.
     pub challenge: Option<String>,
     /// What is answered in place of an error, as JSON.
-    pub result: Option<String>,
+    pub result: Option<Box<str>>,
 }
 
 impl Fault {
@@ -102,7 +102,7 @@ impl Fault {
 
     /// The same said by a result: that something is to be done first.
     pub fn with_result(self, result: String) -> Self {
-        Self { result: Some(result), ..self }
+        Self { result: Some(result.into()), ..self }
     }
 
     /// As the answer to the request with this id.

@@ -153,7 +153,7 @@ async fn redirects_are_not_followed_and_long_documents_are_not_read() {
     assert!(error.contains("redirects to http://169.254.169.254, which is not followed"), "{error}");
     let site = Site::start(|_, _| ok(&" ".repeat(crate::upstream::FETCHED_BYTES_MAX + 1))).await;
     let error = look(&site.provider(Pace::default()), &upstreams, "ec").await.unwrap_err();
-    assert!(error.contains("longer than 262144 bytes"), "{error}");
+    assert!(error.contains("more than 262144 bytes"), "{error}");
     let site = Site::start(|issuer, path| match path {
         "/keys" => ok(&format!(r#"{{"keys":[{}]}}"#, [KEY; 101].join(","))),
         _ => ok(&metadata(issuer)),

@@ -9,7 +9,7 @@ use proctor_domain::subject::SubjectEvent;
 use proctor_domain::virtual_server::VirtualServerEvent;
 use proctor_domain::{Micros, Position, Recorded};
 
-use super::history::{History, START_US, by, name};
+use super::history::{History, KINDS, START_US, by, name};
 use super::{Home, on_both_stores};
 use crate::views::{
     ActFilter, CallOutcome, JournalSource, ManifestFilter, SessionFilter, SessionState, SessionsOf,
@@ -233,7 +233,7 @@ async fn a_session_shows_as_open_expired_or_revoked_and_is_counted_while_open(ho
 async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
     let mut history = History::default();
     history.open("sub_9", "srv0", &["l1"]);
-    for pick in 0..27 {
+    for pick in 0..KINDS {
         history.administer(pick);
     }
     history.record("session", "ses_1", SessionEvent::SessionRevoked { by: by(), reason: "over".into() });
@@ -247,12 +247,20 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
          connection_sessions_cut connection_retired api_key_created api_key_revoked audit_trail_read \
          authentications_failed authentications_failed webhook_created webhook_revised \
          webhook_secret_rotated webhook_tested webhook_redelivered webhook_gone webhook_retired \
-         replica_started session_revoked";
+         replica_started identity_provider_registered identity_provider_revised identity_provider_retired \
+         user_connection_link_issued user_connection_authorized user_connection_authorization_failed \
+         user_connection_activated user_connection_refreshed user_connection_refresh_failed \
+         user_connection_expired user_connection_disconnected session_revoked";
     assert_eq!(kinds, expected.split_whitespace().collect::<Vec<_>>());
     for act in &acts {
         let by = (act.by_kind.as_deref(), act.by_id.as_deref());
         let expected = match act.kind.as_str() {
-            "authentications_failed" => (None, None),
+            "authentications_failed"
+            | "user_connection_authorized"
+            | "user_connection_authorization_failed"
+            | "user_connection_refreshed"
+            | "user_connection_refresh_failed"
+            | "user_connection_expired" => (None, None),
             "replica_started" | "webhook_gone" => (Some("replica"), Some("rep_0")),
             _ => (Some("key"), Some("k1")),
         };

@@ -13,6 +13,11 @@ use proctor_domain::watch::{Door, WatchEvent};
 use proctor_domain::webhook::{self, WebhookEvent};
 use proctor_domain::{By, CallId, Event, Micros, Name, Place, Position, Recorded, StreamId};
 
+use super::accounts;
+
+/// How many kinds of administrative events there are.
+pub(super) const KINDS: usize = 27 + accounts::KINDS;
+
 pub(super) const START_US: i64 = 1_790_000_000_000_000;
 
 /// Writes a journal in memory.
@@ -224,7 +229,7 @@ impl History {
         let replica = || By::Replica("rep_0".into());
         let (subject, server, connection) =
             (format!("sub_{}", pick % 3), format!("srv{}", pick % 2), format!("con{}", pick % 3));
-        let (kind, id, event): (_, &str, Event) = match pick % 27 {
+        let (kind, id, event): (_, &str, Event) = match pick % KINDS {
             0 => ("subject", &subject, SubjectEvent::SubjectRegistered { by: by() }.into()),
             1 => {
                 ("subject", &subject, SubjectEvent::SubjectSessionsCut { by: by(), reason: because() }.into())
@@ -320,7 +325,7 @@ impl History {
                     description: None,
                     private_network: false,
                 };
-                let event = match pick % 27 {
+                let event = match pick % KINDS {
                     19 => WebhookEvent::WebhookCreated { by: by(), settings: settings(), generation: 1 },
                     20 => WebhookEvent::WebhookRevised { by: by(), settings: settings() },
                     21 => WebhookEvent::WebhookSecretRotated { by: by(), generation: 2, overlap_seconds: 60 },
@@ -331,6 +336,7 @@ impl History {
                 };
                 ("webhook", "whk_1", event.into())
             }
+            27.. => accounts::event(pick % KINDS - 27),
             _ => (
                 "watch",
                 "rep_0",

@@ -1,5 +1,6 @@
 //! The views as a whole: what must hold however events come, in SQLite and in PostgreSQL.
 
+mod accounts;
 mod answers;
 mod follow;
 mod history;
