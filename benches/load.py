@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures audited tool calls under load, beside nginx as a plain proxy of the same upstream.
 
-Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--no-build] [--keep]
+Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--credentials] [--no-build] [--keep]
 
 Builds the binaries as they are deployed (profile dist), starts everything on loopback with free ports and a data folder of its
 own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx-light).
@@ -211,6 +211,8 @@ def main():
     options.add_argument("--connections", type=int, default=64)
     options.add_argument("--keep", action="store_true", help="keep the data folder and print where it is")
     options.add_argument("--profile", default="dist", help="which build is measured (dist)")
+    options.add_argument("--credentials", action="store_true",
+                         help="measure one shared secret and every user's own as well")
     options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
     options = options.parse_args()
     for tool in ("wrk", "nginx"):
@@ -246,24 +248,34 @@ def main():
         for one in (upstream_port, nginx_port, port):
             wait_for_port(one)
         api = Api(port, key)
-        api("POST", "/api/v1/connections", {
-            "name": "fast", "transport": {"type": "http", "url": f"http://127.0.0.1:{upstream_port}/mcp"},
-            "auth": {"type": "none"}, "private_network": True,
-        })
-        api("POST", "/api/v1/connections/fast/catalog/refresh")
-        api("POST", "/api/v1/virtual-servers", {"name": "load", "tools": [{"connection": "fast", "tool": "echo"}]})
-        tokens = [
-            api("POST", "/api/v1/sessions", {
-                "virtual_server": "load", "user": f"user-{n}", "limits": {"calls_max": 100_000},
-            })["token"]
-            for n in range(SESSIONS)
-        ]
+
+        def sessions(name, auth):
+            """Tokens for a virtual server over a connection of its own, both of this name."""
+            api("POST", "/api/v1/connections", {
+                "name": name, "transport": {"type": "http", "url": f"http://127.0.0.1:{upstream_port}/mcp"},
+                "auth": auth, "private_network": True,
+            })
+            users = [f"user-{n}" for n in range(SESSIONS)]
+            if auth["type"] == "bearer":
+                for user in users:
+                    credential = {"type": "bearer", "token": secrets.token_hex(32)}
+                    api("PUT", f"/api/v1/users/{user}/connections/{name}/credential", credential)
+                api("POST", f"/api/v1/connections/{name}/catalog/refresh?user={users[0]}")
+            api("POST", "/api/v1/virtual-servers", {"name": name, "tools": [{"connection": name, "tool": "echo"}]})
+            wish = {"virtual_server": name, "limits": {"calls_max": 100_000}}
+            return [api("POST", "/api/v1/sessions", {**wish, "user": user})["token"] for user in users]
+
+        tokens = sessions("load", {"type": "none"})
 
         targets = {
             "direct": (upstream_pid, upstream_port, "/mcp", ["none"]),
             "nginx": (nginx_pid, nginx_port, "/mcp", ["none"]),
             "Proctor": (pid, port, "/mcp/load", tokens),
         }
+        if options.credentials:
+            secret = {"type": "header", "name": "Authorization", "value": f"Bearer {secrets.token_hex(32)}"}
+            targets["Proctor, one secret"] = (pid, port, "/mcp/shared", sessions("shared", secret))
+            targets["Proctor, each user's"] = (pid, port, "/mcp/own", sessions("own", {"type": "bearer"}))
         for process, *where in targets.values():
             wrk(folder, *where, 8, 2)
         results = {name: [] for name in targets}
@@ -284,6 +296,9 @@ def main():
         ours, nginx, direct = middle(results["Proctor"]), middle(results["nginx"]), middle(single["direct"])
         print(f"\nCPU of a call beside nginx's: {ours['cpu'] / nginx['cpu']:.2f}")
         print(f"throughput beside nginx's:    {ours['rate'] / nginx['rate']:.2f}")
+        if options.credentials:
+            shared, own = middle(results["Proctor, one secret"]), middle(results["Proctor, each user's"])
+            print(f"CPU of a call with each user's own beside one secret: {own['cpu'] / shared['cpu']:.2f}")
         print(f"p50 above the direct call, one connection: {middle(single['Proctor'])['p50'] - direct['p50']:.0f} µs")
         print(f"what the disk takes of it, for each of two commits: {sync_microseconds(folder):.0f} µs")
         print(f"peak memory: {peak_megabytes(pid):.0f} MB")

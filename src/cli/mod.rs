@@ -58,6 +58,7 @@ Settings (environment):
   PROCTOR_WEBHOOK_RETRY_FOR_SECONDS    how long it is tried (262800)
   PROCTOR_SHUTDOWN_GRACE_MS     how long calls may go on when the server stops (10000)
   PROCTOR_LEASE_SECONDS         how long a silent replica counts as alive (30)
+  PROCTOR_APP_NAME              your product, as people who connect accounts know it (Proctor)
   PROCTOR_WEB_THREADS           threads that serve requests (one less than cores)
   PROCTOR_ENTITY_IDLE_SECONDS   when an unused entity leaves memory (300)
   PROCTOR_BODY_BYTES_MAX        longest request (4 MiB)

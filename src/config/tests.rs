@@ -65,6 +65,7 @@ fn without_keys_the_server_does_not_start_and_says_how_to_make_them() {
 fn everything_that_is_wrong_is_said_at_once() {
     let wrong = wrong(&[
         ("PROCTOR_LISTEN", "nowhere"),
+        ("PROCTOR_APP_NAME", " "),
         ("PROCTOR_PUBLIC_URL", "mcp.example.com"),
         ("PROCTOR_MASTER_KEY", "short"),
         ("PROCTOR_ADMIN_KEY", "short"),
@@ -85,7 +86,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     ]);
     let mut settings: Vec<_> = wrong.iter().map(|(setting, _)| *setting).collect();
     settings.dedup();
-    assert_eq!(settings.len(), 18, "{wrong:#?}");
+    assert_eq!(settings.len(), 19, "{wrong:#?}");
     for (setting, wrong) in &wrong {
         assert!(wrong.contains(": "), "{setting} does not say what to do: {wrong}");
     }
