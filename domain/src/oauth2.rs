@@ -28,6 +28,9 @@ pub struct Oauth2 {
     pub client_id: String,
     /// How Proctor authenticates at the token endpoint.
     pub client_auth: ClientAuth,
+    /// Where users are sent back to, as it was registered there, if Proctor did so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_uri: Option<String>,
     /// What is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,

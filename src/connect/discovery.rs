@@ -18,6 +18,7 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::metadata::{Challenge, covers, origin, well_known};
+use super::redirect_uri;
 use super::registration::{self, Client};
 use crate::proctor::Proctor;
 use crate::upstream::{Endpoint, Fetch, Reach, may_reach};
@@ -140,6 +141,7 @@ pub async fn discover(
             registration: Registration::PreRegistered,
             client_id,
             client_auth: if secret.is_some() { ClientAuth::Basic } else { ClientAuth::None },
+            redirect_uri: None,
             scopes: wanted.scopes.clone().unwrap_or_default(),
             scope_descriptions: wanted.scope_descriptions.clone(),
             resource: Some(wanted.resource.clone().unwrap_or_else(|| url.to_owned())),
@@ -163,6 +165,7 @@ pub async fn discover(
         registration: Registration::PreRegistered,
         client_id: String::new(),
         client_auth: ClientAuth::None,
+        redirect_uri: None,
         scopes: wanted.scopes.clone().or(upstream.scopes).unwrap_or_default(),
         scope_descriptions: wanted.scope_descriptions.clone(),
         resource: Some(wanted.resource.clone().or(upstream.resource).unwrap_or_else(|| url.to_owned())),
@@ -175,6 +178,7 @@ pub async fn discover(
     oauth2.registration = client.registration;
     oauth2.client_id = client.id;
     oauth2.client_auth = client.auth;
+    oauth2.redirect_uri = (client.registration == Registration::Dynamic).then(|| redirect_uri(proctor, name));
     Ok(Discovered { oauth2, client_secret: client.secret })
 }
 

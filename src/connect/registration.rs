@@ -75,6 +75,7 @@ pub(super) async fn client(
     if let Some((known, secret)) = before
         && known.registration == Registration::Dynamic
         && known.issuer == oauth2.issuer
+        && known.redirect_uri.as_ref() == Some(&redirect_uri(proctor, name))
     {
         return Ok(Client {
             registration: Registration::Dynamic,
