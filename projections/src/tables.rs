@@ -84,7 +84,7 @@ tables! {
         call_id: Text, started_at_us: Integer, ended_at_us: Integer, ended_position: Integer,
         subject: Text, session: Text, virtual_server: Text, version: Integer, connection: Text,
         tool: Text, upstream_tool: Text, definition: Text, catalog: Text, generation: Integer,
-        replica: Text, outcome: Text, reason: Text, duration_us: Integer, arguments_bytes: Integer,
+        user_generation: Integer, replica: Text, outcome: Text, reason: Text, duration_us: Integer, arguments_bytes: Integer,
         result_bytes: Integer, client_name: Text, client_version: Text, protocol_version: Text,
         trace_id: Text, repeats: Integer, late: Integer,
     }

@@ -194,6 +194,9 @@ fn begin<'a>(
             (column::catalog, route.catalog.as_str().into()),
             (column::generation, route.generation.into()),
         ]);
+        if let Some(generation) = route.user_generation {
+            row.push((column::user_generation, generation.into()));
+        }
     }
     row
 }

@@ -65,7 +65,7 @@ fn without_keys_the_server_does_not_start_and_says_how_to_make_them() {
 fn everything_that_is_wrong_is_said_at_once() {
     let wrong = wrong(&[
         ("PROCTOR_LISTEN", "nowhere"),
-        ("PROCTOR_APP_NAME", " "),
+        ("PROCTOR_APP_NAME", &"x".repeat(101)),
         ("PROCTOR_PUBLIC_URL", "mcp.example.com"),
         ("PROCTOR_MASTER_KEY", "short"),
         ("PROCTOR_ADMIN_KEY", "short"),

@@ -87,6 +87,8 @@ pub struct ToolCallRow {
     pub repeats: u64,
     /// Whether it ended after it had been given up.
     pub late: bool,
+    /// Which of the user's own credentials it was sent with, where every user brings one.
+    pub user_generation: Option<u32>,
 }
 
 macro_rules! columns {
@@ -95,7 +97,7 @@ macro_rules! columns {
          t.session, t.virtual_server, t.version, t.connection, t.tool, t.upstream_tool, t.definition, \
          t.catalog, t.generation, t.replica, t.outcome, t.reason, t.duration_us, t.arguments_bytes, \
          t.result_bytes, t.client_name, t.client_version, t.protocol_version, t.trace_id, t.repeats, \
-         t.late"
+         t.late, t.user_generation"
     };
 }
 
@@ -216,5 +218,6 @@ fn tool_call(row: &Record<'_>) -> Result<ToolCallRow, Broken> {
         trace_id: row.maybe_text(24)?,
         repeats: row.count(25)?,
         late: row.integer(26)? != 0,
+        user_generation: row.maybe_number(27)?,
     })
 }

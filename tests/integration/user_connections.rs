@@ -78,6 +78,7 @@ fn each_call_carries_the_credential_of_its_own_user() {
             let expected = format!("Bearer token-of-{user}");
             assert_eq!(call.header("authorization"), Some(expected.as_str()));
         }
+        assert!(world.trail("limit=200").iter().all(|row| row["user_generation"] == 1));
         // Nor does anything else go out with another's: greetings have the caller's as well.
         for received in upstream.ledger().read().received {
             let sent = received.header("authorization");

@@ -25,6 +25,7 @@ CREATE TABLE tool_calls (
     definition       TEXT COLLATE "C",
     catalog          TEXT COLLATE "C",
     generation       BIGINT,
+    user_generation  BIGINT,
     replica          TEXT COLLATE "C",
     outcome          TEXT COLLATE "C" NOT NULL,
     reason           TEXT COLLATE "C",

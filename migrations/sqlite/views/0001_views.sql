@@ -21,6 +21,7 @@ CREATE TABLE tool_calls (
     definition       TEXT,
     catalog          TEXT,
     generation       INTEGER,
+    user_generation  INTEGER,
     replica          TEXT,
     outcome          TEXT    NOT NULL,
     reason           TEXT,

@@ -73,6 +73,7 @@ async fn shown(
         "definition_digest": row.definition,
         "catalog_digest": row.catalog,
         "generation": row.generation,
+        "user_generation": row.user_generation,
         "replica": row.replica,
         "outcome": row.outcome.code(),
         "reason": row.reason,
