@@ -34,7 +34,6 @@ fn refusal_of(answer: &crate::agent::Answer) -> Value {
 
 #[test]
 fn a_hundred_calls_at_two_processes_on_an_expired_token_cause_one_refresh() {
-    // The lifetime is longer than the calls take, so that a second refresh would be one too many.
     let scene =
         Scene::start(Setup { lifetime_seconds: 8, registration: false, renewal: true }).with_account("ada");
     let other = scene.world.another();
@@ -49,8 +48,11 @@ fn a_hundred_calls_at_two_processes_on_an_expired_token_cause_one_refresh() {
             scope.spawn(move || assert_eq!(agent.call("whoami", "{}").content(), "ada"));
         }
     });
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}: too slow to tell", begun.elapsed());
-    assert_eq!(scene.provider.record().refreshes().len() - before, 1);
+    // The new token is renewed ahead of time, in the last quarter of its life, should the calls go on.
+    let renewals = scene.provider.record().refreshes().len() - before;
+    let ahead_of_time = usize::try_from(begun.elapsed().as_secs() / 6).unwrap();
+    assert!((1..=1 + ahead_of_time).contains(&renewals), "{renewals} in {:?}", begun.elapsed());
+    assert_each_sent_once(&scene.provider);
     let arrived = scene.upstream.ledger().calls();
     assert!(arrived.iter().all(|call| call.refused.is_none()), "an expired token went out");
 }
@@ -172,8 +174,9 @@ fn a_crash_in_the_middle_of_a_refresh_leaves_an_account_that_says_what_it_is() {
     scene.provider.break_refreshes("delay", 1, 20_000);
     let asked = || scene.provider.record().refreshes().len();
     wait_for_expiry();
+    let before = asked();
     let hanging = crate::agent::Agent::modern(&scene.world, &session).start_call("1", "whoami", "{}");
-    wait_until("the refresh", || asked() == 1);
+    wait_until("the refresh", || asked() > before);
     scene.world.crash_and_restart();
     drop(hanging);
     assert_settles(&scene, &session);
@@ -233,8 +236,9 @@ fn what_a_refresh_brings_for_an_account_that_was_taken_back_meanwhile_is_given_b
     let agent = scene.agent("ada");
     scene.provider.break_refreshes("delay", 1, 2_000);
     wait_for_expiry();
+    let before = scene.provider.record().refreshes().len();
     let waiting = agent.start_call("1", "whoami", "{}");
-    wait_until("the refresh", || scene.provider.record().refreshes().len() == 1);
+    wait_until("the refresh", || scene.provider.record().refreshes().len() > before);
     scene.world.post(&format!("{}/disconnect", path("ada")), &json!({ "reason": "left" })).expect(200);
     let answer = crate::agent::Answer::of(&waiting.answer().read());
     assert!(answer.json().get("error").is_some(), "{}", answer.text);

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use proctor_test_upstream::{Options, Upstream};
 use serde_json::json;
 
 use super::browser::{Browser, parameter};
 use super::provider::{CLIENT_SECRET, Setup};
 use super::{Scene, account, code, link, path, verify};
+use crate::agent::Agent;
+use crate::world::World;
 
 #[test]
 fn tokens_and_secrets_are_shown_to_nobody_and_kept_sealed() {
@@ -91,4 +94,51 @@ fn holds(bytes: &[u8], text: &str) -> bool {
         rest = &rest[1..];
     }
     false
+}
+
+#[test]
+fn what_people_type_into_a_page_is_shown_to_nobody_and_kept_sealed() {
+    const SECRET: &str = "canary-93fe-typed-secret";
+    for (auth, mistake, fields) in [
+        (json!({ "type": "api_key" }), ("key", "canary-93fe-typed-secret\u{7}"), vec![("key", SECRET)]),
+        (json!({ "type": "bearer" }), ("token", "canary-93fe-typed-secret\u{7}"), vec![("token", SECRET)]),
+        (
+            json!({ "type": "basic" }),
+            ("password", "canary-93fe-typed-secret"),
+            vec![("username", "ada"), ("password", SECRET)],
+        ),
+    ] {
+        let mut world = World::start_behind_url(&[]);
+        let upstream = Upstream::start(Options::default());
+        let body = json!({
+            "name": "notes", "transport": { "type": "http", "url": upstream.url() },
+            "auth": auth, "private_network": true,
+        });
+        world.post("/api/v1/connections", &body).expect(201);
+        world.define("desk", "notes", &["echo", "fail"]);
+        let mut browser = Browser::new(&world);
+        let page = browser.open(&link(&world, "ada"));
+        let mut shown = page.text();
+        let refused = browser.submit_once(&page, &[mistake]);
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        shown += &refused.text();
+        let back = browser.submit(&page, &fields);
+        shown += back.url.as_str();
+        shown += &verify(&world, "ada", &code(&back.url)).text();
+        let agent = Agent::modern(&world, &world.mint("desk", "ada"));
+        agent.call("echo", "{}").result();
+        shown += &agent.call("fail", "{}").text;
+        for path in
+            [&path("ada"), "/api/v1/connections/notes", "/api/v1/audit/acts", "/api/v1/audit/tool-calls"]
+        {
+            shown += &world.get(path).text();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        world.server.terminate();
+        shown += &world.log();
+        assert!(!shown.contains(SECRET), "{shown}");
+        for (name, bytes) in world.kept() {
+            assert!(!holds(&bytes, SECRET), "{name} holds the secret");
+        }
+    }
 }
