@@ -2,12 +2,12 @@
 //! an upstream that takes only its tokens and says whose came.
 
 mod attacks;
-mod browser;
+pub mod browser;
 mod canned;
 mod hostile_urls;
 mod links;
 mod missing_accounts;
-mod provider;
+pub mod provider;
 mod real_browser;
 mod refresh;
 mod secrecy;

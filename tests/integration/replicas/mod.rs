@@ -18,6 +18,7 @@ mod outage;
 mod pauses;
 mod proxy;
 mod slow;
+mod users;
 mod wires;
 
 use std::collections::BTreeMap;
