@@ -57,6 +57,10 @@ impl<A: Kind> Room<A> {
         self.entities.remove_if(id, |_, handle| Arc::ptr_eq(&handle.published, published));
     }
 
+    pub(super) fn alive(&self) -> usize {
+        self.entities.len()
+    }
+
     /// Sends events to an entity, if it is alive.
     pub(super) fn deliver(&self, id: &str, events: Vec<Delivered>) {
         if let Some(handle) = self.entities.get(id) {
@@ -97,16 +101,7 @@ impl Directory {
     /// How many entities are alive.
     #[must_use]
     pub fn alive(&self) -> usize {
-        let rooms = &self.rooms;
-        rooms.connections.entities.len()
-            + rooms.virtual_servers.entities.len()
-            + rooms.identity_providers.entities.len()
-            + rooms.subjects.entities.len()
-            + rooms.user_connections.entities.len()
-            + rooms.sessions.entities.len()
-            + rooms.api_keys.entities.len()
-            + rooms.watches.entities.len()
-            + rooms.webhooks.entities.len()
+        self.rooms.alive()
     }
 
     fn handle<A: Kind>(self: &Arc<Self>, id: &str) -> Handle<A> {
@@ -277,29 +272,9 @@ impl Directory {
         self: &Arc<Self>,
         moved: &[(StreamId, u64)],
     ) -> Result<(), AskError<E>> {
-        macro_rules! wait {
-            ($($aggregate:ty),+) => {
-                for (stream, version) in moved {
-                    $(
-                        if stream.kind == <$aggregate as cqrs_es::Aggregate>::TYPE {
-                            self.state_at_least::<$aggregate>(&stream.id, *version)
-                                .await
-                                .map_err(|_| AskError::Unavailable(stream.clone()))?;
-                        }
-                    )+
-                }
-            };
+        for (stream, version) in moved {
+            self.reach(stream, *version).await.ok_or_else(|| AskError::Unavailable(stream.clone()))?;
         }
-        wait!(
-            proctor_domain::connection::Connection,
-            proctor_domain::virtual_server::VirtualServer,
-            proctor_domain::identity_provider::IdentityProvider,
-            proctor_domain::webhook::Webhook,
-            proctor_domain::subject::Subject,
-            proctor_domain::user_connection::UserConnection,
-            proctor_domain::session::Session,
-            proctor_domain::api_key::ApiKey
-        );
         Ok(())
     }
 

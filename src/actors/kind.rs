@@ -1,5 +1,8 @@
 //! Which aggregates there are, for code that serves them all.
 
+use std::sync::Arc;
+
+use cqrs_es::Aggregate as _;
 use proctor_domain::api_key::ApiKey;
 use proctor_domain::connection::Connection;
 use proctor_domain::identity_provider::IdentityProvider;
@@ -9,7 +12,7 @@ use proctor_domain::user_connection::UserConnection;
 use proctor_domain::virtual_server::VirtualServer;
 use proctor_domain::watch::Watch;
 use proctor_domain::webhook::Webhook;
-use proctor_domain::{Decider, Event};
+use proctor_domain::{Decider, Event, StreamId};
 
 use super::directory::{Directory, Room};
 
@@ -45,6 +48,25 @@ macro_rules! kinds {
         #[derive(Default)]
         pub(super) struct Rooms {
             $(pub(super) $room: Room<$aggregate>,)+
+        }
+
+        impl Rooms {
+            /// How many entities are alive.
+            pub(super) fn alive(&self) -> usize {
+                [$(self.$room.alive()),+].into_iter().sum()
+            }
+        }
+
+        impl Directory {
+            /// Waits until a stream's entity has taken in this many events; `None` when it does not.
+            pub(super) async fn reach(self: &Arc<Self>, stream: &StreamId, version: u64) -> Option<()> {
+                $(
+                    if stream.kind == $aggregate::TYPE {
+                        return self.state_at_least::<$aggregate>(&stream.id, version).await.ok().map(drop);
+                    }
+                )+
+                None
+            }
         }
     };
 }
