@@ -194,10 +194,13 @@ fn user_connection<'a>(recorded: &'a Recorded, event: &'a UserConnectionEvent) -
             let details = json!({ "connection": connection, "kind": kind.code(), "link": link });
             Act::on(recorded, "user_connection_link_issued", by).with(details)
         }
-        // Steps on the way, which the stream tells.
+        // Steps on the way, and what happens by itself many times a day: the stream tells of them, and
+        // among acts nobody would see the acts any more.
         Event::UserConnectionAuthorizationStarted { .. }
         | Event::UserConnectionCodeTaken { .. }
-        | Event::UserConnectionRefreshClaimed { .. } => return None,
+        | Event::UserConnectionRefreshClaimed { .. }
+        | Event::UserConnectionRefreshed { .. }
+        | Event::UserConnectionRefreshFailed { .. } => return None,
         Event::UserConnectionAuthorized { link, kind, scopes, .. } => {
             let details =
                 json!({ "connection": connection, "kind": kind.code(), "link": link, "scopes": scopes });
@@ -206,14 +209,6 @@ fn user_connection<'a>(recorded: &'a Recorded, event: &'a UserConnectionEvent) -
         Event::UserConnectionAuthorizationFailed { link, reason } => {
             let details = json!({ "connection": connection, "link": link });
             noticed("user_connection_authorization_failed", Some(reason), details)
-        }
-        Event::UserConnectionRefreshed { generation, scopes, .. } => {
-            let details = json!({ "connection": connection, "generation": generation, "scopes": scopes });
-            noticed("user_connection_refreshed", None, details)
-        }
-        Event::UserConnectionRefreshFailed { generation, reason, .. } => {
-            let details = json!({ "connection": connection, "generation": generation });
-            noticed("user_connection_refresh_failed", Some(reason), details)
         }
         Event::UserConnectionExpired { generation, reason } => {
             let details = json!({ "connection": connection, "generation": generation });

@@ -21,8 +21,11 @@ pub use link::{
 
 /// How long a process that renews a credential keeps others from it.
 pub const REFRESH_CLAIM_SECONDS: u32 = 20;
-/// How long it is waited after a renewal that did not come about.
+/// How long it is waited after a renewal that did not come about, and twice as long after each further
+/// one.
 pub const REFRESH_PAUSE_SECONDS: u32 = 5;
+/// How long it is waited at most: as long as nothing changes, so much is written down.
+pub const REFRESH_PAUSE_SECONDS_MAX: u32 = 60;
 
 /// Whether a user's account can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +72,8 @@ pub struct UserConnection {
     renewed_at: Micros,
     link: Option<Link>,
     refresh: Refresh,
+    /// Renewals that did not come about since the last one that did.
+    refreshes_failed: u32,
 }
 
 /// Who renews the credential in force.
@@ -144,8 +149,8 @@ impl UserConnection {
         self.link.as_ref()
     }
 
-    /// Whether nobody may renew the credential of this generation now: another does, or it was tried
-    /// a moment ago. `None` when anybody may; a process is not kept out by its own claim's end.
+    /// Until when nobody may renew the credential: somebody does, or it was tried a moment ago. `None`
+    /// when anybody may now.
     #[must_use]
     pub fn refresh_waits_until(&self, at: Micros) -> Option<Micros> {
         match &self.refresh {
@@ -327,7 +332,7 @@ impl Decider for UserConnection {
                     Ok(vec![Event::UserConnectionRefreshFailed {
                         generation: *generation,
                         reason: reason.clone(),
-                        retry_at: at.plus_seconds(REFRESH_PAUSE_SECONDS),
+                        retry_at: at.plus_seconds(self.refresh_pause_seconds()),
                     }])
                 }
                 Refresh::Free | Refresh::Claimed { .. } | Refresh::Paused { .. } => Ok(Vec::new()),
@@ -358,6 +363,7 @@ impl Decider for UserConnection {
                 self.expires_at = *expires_at;
                 self.renewed_at = place.recorded_at;
                 self.refresh = Refresh::Free;
+                self.refreshes_failed = 0;
                 if link.is_some() {
                     self.link = None;
                 }
@@ -388,9 +394,11 @@ impl Decider for UserConnection {
                 self.expires_at = *expires_at;
                 self.renewed_at = place.recorded_at;
                 self.refresh = Refresh::Free;
+                self.refreshes_failed = 0;
             }
             Event::UserConnectionRefreshFailed { retry_at, .. } => {
                 self.refresh = Refresh::Paused { until: *retry_at };
+                self.refreshes_failed = self.refreshes_failed.saturating_add(1);
             }
             Event::UserConnectionExpired { reason, .. } => {
                 self.become_now(Status::Expired, Some(reason), place);
@@ -448,6 +456,11 @@ impl Decider for UserConnection {
 }
 
 impl UserConnection {
+    fn refresh_pause_seconds(&self) -> u32 {
+        let factor = 2_u32.saturating_pow(self.refreshes_failed);
+        REFRESH_PAUSE_SECONDS.saturating_mul(factor).min(REFRESH_PAUSE_SECONDS_MAX)
+    }
+
     fn is_in_force(&self, generation: u32) -> bool {
         self.status == Status::Active && self.generation == generation
     }

@@ -1,12 +1,12 @@
 //! Renewing a credential: one process at a time, and nobody is kept waiting by one that is gone.
 
-use proctor_domain::Micros;
 use proctor_domain::user_connection::{
     REFRESH_CLAIM_SECONDS, REFRESH_PAUSE_SECONDS, UserConnection, UserConnectionCommand, UserConnectionError,
     UserConnectionEvent,
 };
+use proctor_domain::{Decider as _, Micros};
 
-use crate::scene::{NOW, account, activated, disconnected, expired, given};
+use crate::scene::{NOW, SECOND, account, activated, disconnected, expired, given};
 
 const ENDS: Micros = Micros(NOW.0 + 600_000_000);
 
@@ -135,4 +135,25 @@ fn who_could_not_renew_lets_others_try_after_a_pause() {
     let later = NOW.plus_seconds(REFRESH_PAUSE_SECONDS);
     assert!(account(paused.clone()).refresh_is_paused(NOW));
     assert!(!account(paused).refresh_is_paused(later));
+}
+
+#[test]
+fn the_longer_an_authorization_server_is_away_the_more_seldom_it_is_asked() {
+    let release = || UserConnectionCommand::ReleaseRefresh {
+        at: NOW,
+        generation: 1,
+        replica: "a".to_owned().into(),
+        reason: "unreachable".to_owned(),
+    };
+    let pause_after = |times: usize| {
+        let again = [failed(1), claimed(1, "a")].into_iter().cycle().take(2 * times);
+        let before = [vec![with_end(1), claimed(1, "a")], again.collect()].concat();
+        match &account(before).decide(&release()).unwrap()[..] {
+            [UserConnectionEvent::UserConnectionRefreshFailed { retry_at, .. }] => {
+                (retry_at.0 - NOW.0) / SECOND
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([0, 1, 2, 3, 4, 40].map(pause_after), [5, 10, 20, 40, 60, 60]);
 }

@@ -249,7 +249,7 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
          webhook_secret_rotated webhook_tested webhook_redelivered webhook_gone webhook_retired \
          replica_started identity_provider_registered identity_provider_revised identity_provider_retired \
          user_connection_link_issued user_connection_authorized user_connection_authorization_failed \
-         user_connection_activated user_connection_refreshed user_connection_refresh_failed \
+         user_connection_activated \
          user_connection_expired user_connection_disconnected session_revoked";
     assert_eq!(kinds, expected.split_whitespace().collect::<Vec<_>>());
     for act in &acts {
@@ -258,8 +258,6 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
             "authentications_failed"
             | "user_connection_authorized"
             | "user_connection_authorization_failed"
-            | "user_connection_refreshed"
-            | "user_connection_refresh_failed"
             | "user_connection_expired" => (None, None),
             "replica_started" | "webhook_gone" => (Some("replica"), Some("rep_0")),
             _ => (Some("key"), Some("k1")),
