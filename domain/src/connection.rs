@@ -90,6 +90,17 @@ impl CredentialKind {
 }
 
 impl AuthMethod {
+    /// How users authorize it, where they do so at an authorization server.
+    #[must_use]
+    pub fn oauth2(&self) -> Option<&Oauth2> {
+        match self {
+            Self::Oauth2(oauth2) => Some(oauth2),
+            Self::None | Self::Header { .. } | Self::ApiKey { .. } | Self::Bearer { .. } | Self::Basic => {
+                None
+            }
+        }
+    }
+
     /// What each user has to bring; nothing where all share one way.
     #[must_use]
     pub fn of_each_user(&self) -> Option<CredentialKind> {

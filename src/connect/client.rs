@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use proctor_domain::connection::{AuthMethod, Connection};
+use proctor_domain::connection::Connection;
 use proctor_domain::oauth2::{ClientAuth, Oauth2};
 use proctor_domain::{Micros, Name};
 use serde::Deserialize;
@@ -100,7 +100,7 @@ impl Client {
         connection: &Arc<Connection>,
     ) -> Result<Option<Self>, TargetError> {
         let Some(settings) = connection.settings() else { return Ok(None) };
-        let AuthMethod::Oauth2(oauth2) = &settings.auth else { return Ok(None) };
+        let Some(oauth2) = settings.auth.oauth2() else { return Ok(None) };
         let secret = proctor.targets.secrets(name, connection.generation()).await?.client;
         let reach = if settings.private_network { Reach::Private } else { Reach::Global };
         Ok(Some(Self { oauth2: oauth2.clone(), secret, reach }))

@@ -173,13 +173,13 @@ impl Renewal {
     async fn run(self) {
         let asked_at = now();
         match self.tokens().await {
-            Ok((client, tokens, old)) => self.keep(client, tokens, old, asked_at).await,
+            Ok((tokens, old)) => self.keep(tokens, old, asked_at).await,
             Err(NotRenewed::Over(reason)) => self.end(reason).await,
             Err(NotRenewed::NotNow(reason)) => self.release(reason).await,
         }
     }
 
-    async fn tokens(&self) -> Result<(Client, Tokens, Zeroizing<String>), NotRenewed> {
+    async fn tokens(&self) -> Result<(Tokens, Zeroizing<String>), NotRenewed> {
         let Self { proctor, subject, name, .. } = self;
         let unusable = |error: &(dyn std::error::Error + 'static)| {
             tracing::error!(connection = %name, error, "failed to prepare the renewal of a user's tokens");
@@ -207,7 +207,7 @@ impl Renewal {
             return Err(NotRenewed::NotNow("late"));
         }
         match client.refresh(proctor, &refresh_token).await {
-            Ok(tokens) => Ok((client, tokens, refresh_token)),
+            Ok(tokens) => Ok((tokens, refresh_token)),
             Err(TokenError::Refused("invalid_grant")) => Err(NotRenewed::Over("refresh_refused")),
             Err(error) => {
                 tracing::warn!(connection = %name, %error, "a user's tokens were not renewed");
@@ -217,13 +217,12 @@ impl Renewal {
     }
 
     /// Puts the new tokens in force. The old ones may be worth nothing by now, so this is tried again.
-    async fn keep(&self, client: Client, tokens: Tokens, old: Zeroizing<String>, asked_at: Micros) {
+    async fn keep(&self, tokens: Tokens, old: Zeroizing<String>, asked_at: Micros) {
         let Self { proctor, subject, name, id, generation, .. } = self;
         let account = proctor.directory.state::<UserConnection>(id).await;
         let before = account.map(|account| account.scopes().to_vec()).unwrap_or_default();
         let scopes = tokens.scopes.clone().unwrap_or(before);
         let expires_at = tokens.expires_at(asked_at);
-        drop(client);
         let credential = tokens.into_credential(Some(old));
         let key = match proctor.keyring.subject_key(subject).await {
             Ok(key) => key,

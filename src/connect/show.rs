@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use proctor_domain::connection::{AuthMethod, Connection, CredentialKind};
+use proctor_domain::connection::{Connection, CredentialKind};
 use proctor_domain::user_connection::{Link, UserConnection, UserConnectionError};
 use url::Url;
 
@@ -54,14 +54,7 @@ impl Opened {
         status: StatusCode,
         wrong: Option<&str>,
     ) -> HttpResponse {
-        let oauth2 = self.connection.settings().and_then(|settings| match &settings.auth {
-            AuthMethod::Oauth2(oauth2) => Some(oauth2),
-            AuthMethod::None
-            | AuthMethod::Header { .. }
-            | AuthMethod::ApiKey { .. }
-            | AuthMethod::Bearer { .. }
-            | AuthMethod::Basic => None,
-        });
+        let oauth2 = self.connection.settings().and_then(|settings| settings.auth.oauth2());
         let scopes = oauth2.iter().flat_map(|oauth2| {
             let described = |scope: &str| oauth2.scope_descriptions.get(scope).map(String::as_str);
             oauth2.scopes.iter().map(move |scope| (scope.as_str(), described(scope)))

@@ -124,10 +124,8 @@ impl ConnectionBody {
             return Ok(None);
         };
         let url = checked_url(url)?;
-        let before = before.and_then(|(settings, secrets)| match &settings.auth {
-            AuthMethod::Oauth2(oauth2) => Some((oauth2, secrets.client.as_ref())),
-            _ => None,
-        });
+        let before =
+            before.and_then(|(settings, secrets)| Some((settings.auth.oauth2()?, secrets.client.as_ref())));
         let found = connect::discover(proctor, name, &url, self.private_network, wanted, before).await;
         found.map(Some).map_err(|error| match error {
             DiscoveryError::Wrong(detail) => wrong(detail),
