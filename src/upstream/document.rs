@@ -5,8 +5,8 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use thiserror::Error;
 
-use super::fetch::{Fetch, FetchError, fetch};
 use super::guard::{Dialer, Endpoint, EndpointError, Reach, shown_location};
+use super::http::{Fetch, FetchError, fetch};
 
 /// Why there is no document. Says nothing of the path that was asked for.
 #[derive(Debug, Error)]

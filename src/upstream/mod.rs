@@ -3,7 +3,7 @@
 //! Tool calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
 //! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`]. What identity providers
 //! publish is read with [`Upstreams::document`].
-//! Webhooks' messages go through [`Poster`], past the same guard.
+//! Webhooks' messages go through [`Upstreams::tell`].
 //!
 //! **Invariants.** No tool call leaves without an admission whose gate was asked immediately
 //! before the first byte. No call is repeated by itself, unless no byte of it can have been acted
@@ -21,7 +21,6 @@ mod catalog;
 mod document;
 mod envelope;
 mod failure;
-mod fetch;
 mod guard;
 mod headers;
 mod http;
@@ -37,10 +36,9 @@ pub use admission::{Admission, Gate, Passage, Refusal};
 pub use catalog::{Catalog, RejectedTool, Tool};
 pub use document::DocumentError;
 pub use failure::{FailureKind, UpstreamError};
-pub use fetch::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
 pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
 pub use headers::{HeaderParam, header_params};
-pub use http::{PostError, Poster};
+pub use http::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
 pub use line::Probed;
 pub use pool::Upstreams;
 

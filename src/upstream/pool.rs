@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::http::StatusCode;
 use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::future::join_all;
@@ -28,7 +29,7 @@ use super::{
     document::document,
     envelope::{self, Answer},
     failure::{Failure, Shown},
-    fetch::fetch,
+    http::{fetch, tell},
     line::{Flight, Outgoing, Pass, next_id},
     way::Way,
 };
@@ -119,6 +120,14 @@ impl Upstreams {
     /// When it may not be sent, or no answer comes back in time and within the limit.
     pub async fn fetch(&self, request: Fetch<'_>) -> Result<Fetched, FetchError> {
         fetch(&self.0.dialer, request).await
+    }
+
+    /// Sends one request of which only the answer's status matters.
+    ///
+    /// # Errors
+    /// When it may not be sent, or no answer comes back in time.
+    pub async fn tell(&self, request: Fetch<'_>) -> Result<StatusCode, FetchError> {
+        tell(&self.0.dialer, request).await
     }
 
     /// Fetches a small JSON document that is no part of MCP; see [`DocumentError`]. Without encryption

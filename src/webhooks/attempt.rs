@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proctor_domain::webhook::{Settings, Webhook, WebhookCommand, WebhookError};
 use proctor_domain::{By, Position, Recorded};
 
@@ -17,7 +18,7 @@ use super::signature::{Secret, header};
 use crate::actors::{AskError, now};
 use crate::journal::{Attempt, Delivery, DeliveryState};
 use crate::proctor::Proctor;
-use crate::upstream::{Endpoint, Poster, Reach};
+use crate::upstream::{Fetch, Reach};
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -37,13 +38,13 @@ enum Answer {
 ///
 /// # Errors
 /// When it could not be tried, or what became of it could not be written down.
-pub(super) async fn attempt(proctor: &Proctor, poster: &Poster, delivery: &Delivery) -> Result<(), NotNow> {
+pub(super) async fn attempt(proctor: &Proctor, delivery: &Delivery) -> Result<(), NotNow> {
     let webhook = proctor.directory.state::<Webhook>(&delivery.webhook).await?;
     let Some(settings) = webhook.settings().filter(|_| webhook.is_active()) else {
         return Err("the webhook is not in use any more".into());
     };
-    let answer = match prepared(proctor, &webhook, settings, delivery).await? {
-        Ok(message) => send(poster, settings, message).await,
+    let answer = match prepared(proctor, &webhook, delivery).await? {
+        Ok(message) => send(proctor, settings, message).await,
         Err(code) => Answer::NotTaken(None, code),
     };
     let answer = match answer {
@@ -57,7 +58,6 @@ pub(super) async fn attempt(proctor: &Proctor, poster: &Poster, delivery: &Deliv
 }
 
 struct Message {
-    endpoint: Endpoint,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -66,10 +66,8 @@ struct Message {
 async fn prepared(
     proctor: &Proctor,
     webhook: &Webhook,
-    settings: &Settings,
     delivery: &Delivery,
 ) -> Result<Result<Message, &'static str>, NotNow> {
-    let Ok(endpoint) = Endpoint::parse(&settings.url) else { return Ok(Err("configuration")) };
     let event = event_at(proctor, delivery.position).await?;
     let Some(event) = event else { return Ok(Err("event_missing")) };
     let body = message::body(proctor, &delivery.topic, &event).await?;
@@ -93,7 +91,8 @@ async fn prepared(
     headers.insert(SIGNATURE, header(&secrets, &delivery.id, timestamp, &body).parse()?);
     headers.insert(ID, delivery.id.parse()?);
     headers.insert(TIMESTAMP, HeaderValue::from(timestamp));
-    Ok(Ok(Message { endpoint, headers, body }))
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(Ok(Message { headers, body }))
 }
 
 async fn event_at(proctor: &Proctor, position: Position) -> Result<Option<Arc<Recorded>>, NotNow> {
@@ -102,9 +101,11 @@ async fn event_at(proctor: &Proctor, position: Position) -> Result<Option<Arc<Re
     Ok(events.into_iter().next().filter(|event| event.place.position == position))
 }
 
-async fn send(poster: &Poster, settings: &Settings, message: Message) -> Answer {
+async fn send(proctor: &Proctor, settings: &Settings, message: Message) -> Answer {
     let reach = if settings.private_network { Reach::Private } else { Reach::Global };
-    match poster.post(&message.endpoint, reach, message.headers, message.body).await {
+    let Message { headers, body } = message;
+    let request = Fetch { method: Method::POST, url: &settings.url, reach, headers, body };
+    match proctor.upstreams.tell(request).await.map(|status| status.as_u16()) {
         Ok(status @ 200..=299) => Answer::Taken(status),
         Ok(410) => Answer::Gone(410),
         Ok(status @ 300..=399) => Answer::NotTaken(Some(status), "redirect"),

@@ -17,10 +17,7 @@ use super::follower::Follower;
 use crate::actors::now;
 use crate::journal::{Delivery, StoreError, Waiting};
 use crate::proctor::Proctor;
-use crate::upstream::Poster;
 
-/// How long a receiver may take to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Messages on their way to one webhook.
 const SENDS_EACH_MAX: usize = 4;
 /// How often it is looked for what is due, at least.
@@ -51,7 +48,6 @@ type Key = (String, Position);
 
 struct Courier {
     proctor: Arc<Proctor>,
-    poster: Poster,
     lead: Option<Lead>,
     sends: JoinSet<(Key, bool)>,
     on_their_way: BTreeSet<Key>,
@@ -72,7 +68,6 @@ struct Lead {
 /// Delivers for as long as it is polled, whenever this process is the one that does.
 pub async fn run(proctor: Arc<Proctor>) {
     let mut courier = Courier {
-        poster: Poster::new(ANSWER_WAIT),
         lead: None,
         sends: JoinSet::new(),
         on_their_way: BTreeSet::new(),
@@ -233,9 +228,9 @@ impl Courier {
         for delivery in starting {
             let key = (delivery.webhook.clone(), delivery.position);
             self.on_their_way.insert(key.clone());
-            let (proctor, poster) = (Arc::clone(&self.proctor), self.poster.clone());
+            let proctor = Arc::clone(&self.proctor);
             self.sends.spawn_local(async move {
-                let attempted = attempt(&proctor, &poster, &delivery).await;
+                let attempted = attempt(&proctor, &delivery).await;
                 if let Err(error) = &attempted {
                     tracing::warn!(webhook = delivery.webhook, id = delivery.id, %error, "a delivery has to wait");
                 }

@@ -20,12 +20,13 @@ use super::{
 };
 
 mod exchange;
+mod fetch;
 mod guarded;
-mod post;
 mod reply;
 mod wire;
 
-pub use post::{PostError, Poster};
+pub use fetch::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
+pub(super) use fetch::{fetch, tell};
 use wire::IdleWires;
 
 /// Headers that belong to HTTP or MCP and cannot carry a credential.
