@@ -7,6 +7,7 @@ mod admin_key;
 mod allowed;
 mod database;
 mod ends;
+mod master_keys;
 mod public_url;
 mod reader;
 
@@ -20,14 +21,14 @@ pub use admin_key::{ADMIN_KEY_CHARS_MAX, ADMIN_KEY_CHARS_MIN, AdminKey};
 pub use allowed::Allowed;
 pub use database::{DatabaseUrl, StoreConfig};
 pub use ends::Ends;
+pub use master_keys::Custody;
 pub use public_url::PublicUrl;
 
-use crate::vault::MasterKey;
+use crate::vault::MasterKeys;
 use reader::Reader;
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8700);
 const DATA_DIR_DEFAULT: &str = "proctor-data";
-const JOURNAL_FILE: &str = "journal.sqlite";
 /// What people see who connect an account, where nobody said otherwise.
 const APP_NAME_DEFAULT: &str = "Proctor";
 const APP_NAME_CHARS_MAX: usize = 100;
@@ -72,8 +73,8 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// `PROCTOR_APP_NAME`: the application that people connect their accounts to, as they know it.
     pub app_name: String,
-    /// `PROCTOR_MASTER_KEY`.
-    pub master_key: MasterKey,
+    /// `PROCTOR_MASTER_KEY` and `PROCTOR_MASTER_KEY_SECOND`, or the files that hold them.
+    pub master_keys: MasterKeys,
     /// `PROCTOR_ADMIN_KEY`: the first administrator's API key.
     pub admin_key: AdminKey,
     /// `DATABASE_URL` and `PROCTOR_DATABASE_HOSTS`: where the journal is kept.
@@ -145,11 +146,7 @@ impl Config {
     /// With everything that is wrong, not only the first.
     pub fn read(flags: &Flags, lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(lookup);
-        let data_dir = flags
-            .data_dir
-            .clone()
-            .or_else(|| reader.text("PROCTOR_DATA_DIR").map(PathBuf::from))
-            .unwrap_or_else(|| DATA_DIR_DEFAULT.into());
+        let data_dir = data_dir(&mut reader, flags);
         let listen = listen(&mut reader, flags);
         let public_url =
             reader.parsed("PROCTOR_PUBLIC_URL", |url| PublicUrl::parse(&url).map_err(|err| err.to_string()));
@@ -163,15 +160,10 @@ impl Config {
                 }
             })
             .unwrap_or_else(|| APP_NAME_DEFAULT.to_owned());
-        let master_key = reader.required("PROCTOR_MASTER_KEY", |key| {
-            MasterKey::from_base64(&key).map_err(|err| err.to_string())
-        });
+        let master_keys = master_keys::read(&mut reader);
         let admin_key =
             reader.required("PROCTOR_ADMIN_KEY", |key| AdminKey::parse(&key).map_err(|err| err.to_string()));
-        let mut store = reader
-            .parsed("DATABASE_URL", |url| StoreConfig::of_url(&url))
-            .unwrap_or_else(|| StoreConfig::Sqlite { path: data_dir.join(JOURNAL_FILE) });
-        reader.each("PROCTOR_DATABASE_HOSTS", |host| database::add_host(&mut store, host));
+        let store = database::read(&mut reader, &data_dir);
         let lease = Duration::from_secs(reader.number(
             "PROCTOR_LEASE_SECONDS",
             LEASE_SECONDS_DEFAULT,
@@ -231,13 +223,13 @@ impl Config {
             .unwrap_or_else(|| LOG_FILTER_DEFAULT.to_owned());
 
         let errors = reader.into_errors();
-        match (master_key, admin_key, listen) {
-            (Some(master_key), Some(admin_key), Some(listen)) if errors.is_empty() => Ok(Self {
+        match (master_keys, admin_key, listen) {
+            (Some(master_keys), Some(admin_key), Some(listen)) if errors.is_empty() => Ok(Self {
                 data_dir,
                 listen,
                 public_url,
                 app_name,
-                master_key,
+                master_keys,
                 admin_key,
                 store,
                 lease,
@@ -261,6 +253,14 @@ impl Config {
     pub fn public_url_at(&self, bound: SocketAddr) -> PublicUrl {
         self.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(bound))
     }
+}
+
+fn data_dir<F: Fn(&str) -> Option<OsString>>(reader: &mut Reader<F>, flags: &Flags) -> PathBuf {
+    flags
+        .data_dir
+        .clone()
+        .or_else(|| reader.text("PROCTOR_DATA_DIR").map(PathBuf::from))
+        .unwrap_or_else(|| DATA_DIR_DEFAULT.into())
 }
 
 /// A core is left to the threads that write the journal and the views: with as many web threads as

@@ -68,6 +68,22 @@ pub enum WatchEvent {
         /// The program's version.
         program: String,
     },
+    /// What the master key seals is being sealed anew under another one.
+    MasterKeyRotationBegun {
+        /// The process that does it.
+        by: By,
+        /// Names the new key.
+        key: String,
+    },
+    /// Everything that a master key seals is sealed under this one.
+    MasterKeyRotated {
+        /// The process that did it.
+        by: By,
+        /// Names the new key.
+        key: String,
+        /// How many rows it sealed anew.
+        rows: u64,
+    },
 }
 
 domain_event!(WatchEvent {
@@ -75,6 +91,8 @@ domain_event!(WatchEvent {
     AuthenticationsFailed = "1",
     LoginRefused = "1",
     ReplicaStarted = "1",
+    MasterKeyRotationBegun = "1",
+    MasterKeyRotated = "1",
 });
 
 /// Writes down what was noticed.

@@ -320,6 +320,22 @@ fn watch(event: &WatchEvent) -> Act<'_> {
             reason: None,
             details: json!({ "program": program }),
         },
+        WatchEvent::MasterKeyRotationBegun { by, key } => Act {
+            by: Some(by),
+            kind: "master_key_rotation_begun",
+            object: ("master_key", key),
+            subject: Value::Null,
+            reason: None,
+            details: json!({}),
+        },
+        WatchEvent::MasterKeyRotated { by, key, rows } => Act {
+            by: Some(by),
+            kind: "master_key_rotated",
+            object: ("master_key", key),
+            subject: Value::Null,
+            reason: None,
+            details: json!({ "rows": rows }),
+        },
     }
 }
 

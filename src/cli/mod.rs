@@ -4,8 +4,10 @@
 mod client;
 mod demo;
 mod logs;
+mod progress;
 mod serve;
 mod store;
+mod vault;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,11 +44,16 @@ enum Verb {
     /// Move an installation to another store, or prepare one.
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// Look after the master key.
+    #[command(subcommand)]
+    Vault(vault::VaultVerb),
 }
 
 const SERVE_HELP: &str = "\
 Settings (environment):
   PROCTOR_MASTER_KEY            32 bytes, base64; seals everything that is secret (required)
+  PROCTOR_MASTER_KEY_SECOND     one more master key, which only opens: see `proctor vault rotate`
+  PROCTOR_MASTER_KEY_FILE, PROCTOR_MASTER_KEY_SECOND_FILE  files that hold them instead
   PROCTOR_ADMIN_KEY             the first administrator's API key (required)
   PROCTOR_PUBLIC_URL            the URL under which clients reach this server
   DATABASE_URL                  sqlite:PATH or postgres://…; a file in the data folder when absent
@@ -96,6 +103,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(place) => serve::run(place.into()),
         Verb::Demo { place, json } => demo::run(place.into(), json),
         Verb::Store(verb) => store::run(verb),
+        Verb::Vault(verb) => vault::run(verb),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,8 @@ use url::Url;
 use super::ConfigErrors;
 use super::reader::Reader;
 
+const JOURNAL_FILE: &str = "journal.sqlite";
+
 /// Where the journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreConfig {
@@ -70,6 +72,15 @@ impl StoreConfig {
     pub fn of_url(url: &str) -> Result<Self, String> {
         of_url(url)
     }
+}
+
+/// The store that is named, or the file in the data folder.
+pub(super) fn read<F: Fn(&str) -> Option<OsString>>(reader: &mut Reader<F>, data_dir: &Path) -> StoreConfig {
+    let mut store = reader
+        .parsed("DATABASE_URL", |url| StoreConfig::of_url(&url))
+        .unwrap_or_else(|| StoreConfig::Sqlite { path: data_dir.join(JOURNAL_FILE) });
+    reader.each("PROCTOR_DATABASE_HOSTS", |host| add_host(&mut store, host));
+    store
 }
 
 fn of_url(url: &str) -> Result<StoreConfig, String> {

@@ -20,6 +20,11 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
         self.errors
     }
 
+    /// How many are wrong so far.
+    pub(super) fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
     pub(super) fn error(&mut self, setting: &'static str, wrong: String) {
         self.errors.push(ConfigError { setting, wrong });
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::*;
+use crate::vault::MasterKey;
 
 const ADMIN_KEY: &str = "pk_0123456789abcdef0123456789abcdef";
 
@@ -68,6 +69,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         ("PROCTOR_APP_NAME", &"x".repeat(101)),
         ("PROCTOR_PUBLIC_URL", "mcp.example.com"),
         ("PROCTOR_MASTER_KEY", "short"),
+        ("PROCTOR_MASTER_KEY_SECOND", "short"),
         ("PROCTOR_ADMIN_KEY", "short"),
         ("DATABASE_URL", "mysql://u:hunter2@h/d"),
         ("PROCTOR_LEASE_SECONDS", "1"),
@@ -86,7 +88,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     ]);
     let mut settings: Vec<_> = wrong.iter().map(|(setting, _)| *setting).collect();
     settings.dedup();
-    assert_eq!(settings.len(), 19, "{wrong:#?}");
+    assert_eq!(settings.len(), 20, "{wrong:#?}");
     for (setting, wrong) in &wrong {
         assert!(wrong.contains(": "), "{setting} does not say what to do: {wrong}");
     }
@@ -167,6 +169,31 @@ fn an_administrators_key_must_be_long_and_fit_a_header() {
     for key in ["x", &"a".repeat(64), &"ab ".repeat(20), &"é1".repeat(20), &"ab".repeat(300)] {
         assert_eq!(wrong(&[("PROCTOR_ADMIN_KEY", key)])[0].0, "PROCTOR_ADMIN_KEY");
     }
+}
+
+#[test]
+fn a_master_key_may_stand_in_a_file_and_a_second_one_opens_beside_it() {
+    let ((first, text), (second, second_text)) = (MasterKey::generate(), MasterKey::generate());
+    let folder = std::env::temp_dir().join(format!("proctor-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("second.key");
+    std::fs::write(&file, format!("{}\n", *second_text)).unwrap();
+    let file = file.to_str().unwrap();
+    let in_file = |setting| (setting, file);
+    let first_here = ("PROCTOR_MASTER_KEY", text.as_str());
+
+    let config = read(&Flags::default(), &[first_here, in_file("PROCTOR_MASTER_KEY_SECOND_FILE")]).unwrap();
+    assert_eq!(config.master_keys.to_string(), format!("{},{}", first.id(), second.id()));
+    let config = read(&Flags::default(), &[("PROCTOR_MASTER_KEY", ""), in_file("PROCTOR_MASTER_KEY_FILE")]);
+    assert_eq!(config.unwrap().master_keys.to_string(), second.id().to_string());
+
+    let both = wrong(&[first_here, in_file("PROCTOR_MASTER_KEY_FILE")]);
+    assert!(both[0].0 == "PROCTOR_MASTER_KEY_FILE" && both[0].1.contains("one of the two"), "{both:?}");
+    let same = wrong(&[first_here, ("PROCTOR_MASTER_KEY_SECOND", &text)]);
+    assert!(same[0].0 == "PROCTOR_MASTER_KEY_SECOND" && same[0].1.contains("same key"), "{same:?}");
+    let gone = wrong(&[("PROCTOR_MASTER_KEY", ""), ("PROCTOR_MASTER_KEY_FILE", "/nowhere/master.key")]);
+    assert!(gone[0].0 == "PROCTOR_MASTER_KEY_FILE" && gone[0].1.contains("cannot be read"), "{gone:?}");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[cfg(unix)]

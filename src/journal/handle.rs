@@ -28,6 +28,8 @@ pub struct JournalConfig {
     pub lease_ms: u64,
     /// Where this installation remembers how far it has seen the journal (`head.json`).
     pub data_dir: Option<PathBuf>,
+    /// Names the master keys that it opens with, as its lease has it.
+    pub master_keys: String,
 }
 
 /// What is asked of the appender.

@@ -135,6 +135,9 @@ pub struct Lease {
     pub confirmed: Position,
     /// The newest event form that it can read.
     pub reads: u32,
+    /// Names the master keys that it opens with, the one that it seals with first, separated by commas.
+    /// Empty when it did not say.
+    pub master_keys: String,
 }
 
 /// A user's mapping and key.
@@ -229,6 +232,7 @@ pub trait Store: Send + 'static {
         lasts_ms: u64,
         confirmed: Position,
         reads: u32,
+        master_keys: &str,
     ) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Ends this replica's lease now. It stays to be seen by a sweeper, which forgets it once it

@@ -56,6 +56,7 @@ async fn stand_on<S: Store>(
         replica: replica.clone(),
         lease_ms: u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX),
         data_dir: Some(config.data_dir.clone()),
+        master_keys: config.master_keys.to_string(),
     };
     let journal = Journal::open(store, Arc::clone(&reader), settings).await?;
     Ok(Ground { journal, reader, vault, views, deliveries })
@@ -67,10 +68,10 @@ async fn open_vault(
     reader: &dyn Reader,
 ) -> Result<Vault, StartError> {
     let rows = reader.purpose_keys().await?;
-    let missing = Vault::missing_rows(&config.master_key, &rows, actors::now().0)?;
+    let missing = Vault::missing_rows(&config.master_keys, &rows, actors::now().0)?;
     if missing.is_empty() {
-        return Ok(Vault::open(&config.master_key, &rows)?);
+        return Ok(Vault::open(&config.master_keys, &rows)?);
     }
     store.add_purpose_keys(&missing).await?;
-    Ok(Vault::open(&config.master_key, &reader.purpose_keys().await?)?)
+    Ok(Vault::open(&config.master_keys, &reader.purpose_keys().await?)?)
 }

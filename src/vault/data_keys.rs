@@ -9,7 +9,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::master_key::MasterKey;
+use super::master_keys::MasterKeys;
 use super::sealed::{Identity, OpenError, Sealer, random_key};
 
 /// Seals a subject's session keys and the caller's own identifier of the user.
@@ -21,14 +21,14 @@ pub struct SessionKey(Sealer);
 
 impl SubjectKey {
     /// Makes a random key; the bytes are to be stored as the subject's wrapped key.
-    pub(super) fn create(master: &MasterKey, subject: &str) -> (Self, Vec<u8>) {
+    pub(super) fn create(master: &MasterKeys, subject: &str) -> (Self, Vec<u8>) {
         let key = random_key();
-        let wrapped = master.sealer().seal(Identity::SubjectKey { subject }, key.as_slice());
+        let wrapped = master.seal(Identity::SubjectKey { subject }, key.as_slice());
         (Self(Sealer::new(&key)), wrapped)
     }
 
-    pub(super) fn unwrap(master: &MasterKey, subject: &str, wrapped: &[u8]) -> Result<Self, OpenError> {
-        let key = master.sealer().open_key(Identity::SubjectKey { subject }, wrapped)?;
+    pub(super) fn unwrap(master: &MasterKeys, subject: &str, wrapped: &[u8]) -> Result<Self, OpenError> {
+        let key = master.open_key(Identity::SubjectKey { subject }, wrapped)?;
         Ok(Self(Sealer::new(&key)))
     }
 
@@ -141,8 +141,8 @@ impl fmt::Debug for SessionKey {
 mod tests {
     use super::*;
 
-    fn master() -> MasterKey {
-        MasterKey::generate().0
+    fn master() -> MasterKeys {
+        crate::vault::MasterKey::generate().0.into()
     }
 
     #[test]

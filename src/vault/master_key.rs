@@ -19,8 +19,11 @@ const DOCUMENTED_KEYS: [&[u8; KEY_BYTES]; 1] = [b"this is proctor's example key 
 pub struct MasterKey(Arc<Sealer>);
 
 /// Why a text is not a master key. Says nothing about the text but its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MasterKeyError {
+    /// The file that should hold it cannot be read.
+    #[error("its file cannot be read ({0}): name a file that Proctor may read")]
+    Unreadable(String),
     /// Nothing there.
     #[error("it is empty: make one with `openssl rand -base64 32` and keep it safe")]
     Missing,
@@ -73,6 +76,7 @@ impl MasterKey {
     }
 
     /// Names this key in everything that it seals.
+    #[must_use]
     pub fn id(&self) -> KeyId {
         self.0.id()
     }

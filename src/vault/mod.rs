@@ -8,16 +8,20 @@
 //! value opens as another record than the one that it was sealed for.
 
 mod data_keys;
+mod key_source;
 mod keyed_hash;
 mod master_key;
+mod master_keys;
 mod purpose_keys;
 mod sealed;
 mod sealed_text;
 mod tokens;
 
 pub use data_keys::{SessionKey, SubjectKey};
+pub use key_source::{InFile, InText, KeySource};
 pub use keyed_hash::KEYED_HASH_BYTES;
 pub use master_key::{MasterKey, MasterKeyError};
+pub use master_keys::MasterKeys;
 pub use purpose_keys::{Purpose, PurposeKeyRow};
 pub use sealed::{Identity, KEY_BYTES, KeyId, OpenError, SEALED_OVERHEAD_BYTES, sealed_by};
 pub use sealed_text::{McpSession, SEALED_TEXT_BYTES_MAX, TooLong};
@@ -35,7 +39,7 @@ use sealed_text::Ring;
 
 /// All that is needed to seal, open, sign and hash. One per process, shared.
 pub struct Vault {
-    master: MasterKey,
+    master: MasterKeys,
     digests: KeyedHash,
     blind_indexes: KeyedHash,
     tokens: SessionTokens,
@@ -50,14 +54,14 @@ pub struct Vault {
 pub enum VaultError {
     /// The stored keys belong to another master key.
     #[error(
-        "failed to open the stored keys: they were sealed under master key {sealed_by}, but \
-         PROCTOR_MASTER_KEY is {tried}: start with the master key that this journal was created \
-         with (without it, what was sealed stays closed)"
+        "failed to open the stored keys: they are sealed under master key {sealed_by}, but \
+         PROCTOR_MASTER_KEY is {tried}: start with the master key that they are sealed under, or name \
+         it in PROCTOR_MASTER_KEY_SECOND (without it, what was sealed stays closed)"
     )]
     WrongMasterKey {
         /// The master key that sealed them.
         sealed_by: KeyId,
-        /// The master key at hand.
+        /// The master key that seals.
         tried: KeyId,
     },
     /// A row was changed or moved, though the master key is the right one.
@@ -104,7 +108,7 @@ impl Vault {
     /// # Errors
     /// When the master key is not the one that sealed them, a row was changed, or a purpose has
     /// no key yet (see [`Vault::missing_rows`]).
-    pub fn open(master: &MasterKey, rows: &[PurposeKeyRow]) -> Result<Self, VaultError> {
+    pub fn open(master: &MasterKeys, rows: &[PurposeKeyRow]) -> Result<Self, VaultError> {
         sealed::randomness_answers().map_err(|reason| VaultError::Randomness { reason })?;
         let keys = purpose_keys::open_rows(master, rows)?;
         for purpose in Purpose::ALL {
@@ -128,7 +132,7 @@ impl Vault {
     /// # Errors
     /// When the existing rows do not open: a second master key must not creep in beside the first.
     pub fn missing_rows(
-        master: &MasterKey,
+        master: &MasterKeys,
         rows: &[PurposeKeyRow],
         now_us: i64,
     ) -> Result<Vec<PurposeKeyRow>, VaultError> {
@@ -158,7 +162,7 @@ impl Vault {
     /// Seals one generation of a connection's secret.
     pub fn seal_connection_secret(&self, connection: &str, generation: u64, secret: &str) -> Vec<u8> {
         let identity = Identity::ConnectionSecret { connection, generation };
-        self.master.sealer().seal(identity, secret.as_bytes())
+        self.master.seal(identity, secret.as_bytes())
     }
 
     /// Opens what [`Vault::seal_connection_secret`] sealed. The text is wiped when dropped.
@@ -172,7 +176,7 @@ impl Vault {
         sealed: &[u8],
     ) -> Result<Zeroizing<String>, OpenError> {
         let identity = Identity::ConnectionSecret { connection, generation };
-        String::from_utf8(self.master.sealer().open(identity, sealed)?)
+        String::from_utf8(self.master.open(identity, sealed)?)
             .map(Zeroizing::new)
             .map_err(|_| OpenError::content(identity))
     }
@@ -180,7 +184,7 @@ impl Vault {
     /// Seals one generation of a webhook's signing secret.
     pub fn seal_webhook_secret(&self, webhook: &str, generation: u32, secret: &str) -> Vec<u8> {
         let identity = Identity::WebhookSecret { webhook, generation };
-        self.master.sealer().seal(identity, secret.as_bytes())
+        self.master.seal(identity, secret.as_bytes())
     }
 
     /// Opens what [`Vault::seal_webhook_secret`] sealed. The text is wiped when dropped.
@@ -194,7 +198,7 @@ impl Vault {
         sealed: &[u8],
     ) -> Result<Zeroizing<String>, OpenError> {
         let identity = Identity::WebhookSecret { webhook, generation };
-        String::from_utf8(self.master.sealer().open(identity, sealed)?)
+        String::from_utf8(self.master.open(identity, sealed)?)
             .map(Zeroizing::new)
             .map_err(|_| OpenError::content(identity))
     }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::VaultError;
-use super::master_key::MasterKey;
+use super::master_keys::MasterKeys;
 use super::sealed::{Identity, KeyBytes, KeyId, OpenError, random_key};
 
 /// What a key is for. Its name is stored and never changes.
@@ -84,14 +84,14 @@ pub(super) struct PurposeKey {
 /// Opens all rows, newest first within each purpose.
 ///
 /// A purpose that this version does not know is left alone: a newer version may have made it.
-pub(super) fn open_rows(master: &MasterKey, rows: &[PurposeKeyRow]) -> Result<Vec<PurposeKey>, VaultError> {
+pub(super) fn open_rows(master: &MasterKeys, rows: &[PurposeKeyRow]) -> Result<Vec<PurposeKey>, VaultError> {
     let mut keys = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(purpose) = Purpose::from_name(&row.purpose) else {
             continue;
         };
         let identity = Identity::PurposeKey { purpose: purpose.name(), kid: &row.kid };
-        let bytes = master.sealer().open_key(identity, &row.sealed).map_err(|err| match err {
+        let bytes = master.open_key(identity, &row.sealed).map_err(|err| match err {
             OpenError::OtherKey { sealed_by, tried, .. } => VaultError::WrongMasterKey { sealed_by, tried },
             source @ (OpenError::Format { .. } | OpenError::Altered { .. } | OpenError::Content { .. }) => {
                 VaultError::Damaged { source }
@@ -105,7 +105,7 @@ pub(super) fn open_rows(master: &MasterKey, rows: &[PurposeKeyRow]) -> Result<Ve
 }
 
 /// New rows for the purposes that have none.
-pub(super) fn missing_rows(master: &MasterKey, rows: &[PurposeKeyRow], now_us: i64) -> Vec<PurposeKeyRow> {
+pub(super) fn missing_rows(master: &MasterKeys, rows: &[PurposeKeyRow], now_us: i64) -> Vec<PurposeKeyRow> {
     Purpose::ALL
         .into_iter()
         .filter(|purpose| rows.iter().all(|row| row.purpose != purpose.name()))
@@ -113,10 +113,10 @@ pub(super) fn missing_rows(master: &MasterKey, rows: &[PurposeKeyRow], now_us: i
         .collect()
 }
 
-fn new_row(master: &MasterKey, purpose: Purpose, now_us: i64) -> PurposeKeyRow {
+fn new_row(master: &MasterKeys, purpose: Purpose, now_us: i64) -> PurposeKeyRow {
     let key = random_key();
     let kid = KeyId::of(&key).to_string();
     let identity = Identity::PurposeKey { purpose: purpose.name(), kid: &kid };
-    let sealed = master.sealer().seal(identity, key.as_slice());
+    let sealed = master.seal(identity, key.as_slice());
     PurposeKeyRow { purpose: purpose.name().to_owned(), kid, sealed, created_at_us: now_us }
 }

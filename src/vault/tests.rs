@@ -4,8 +4,8 @@ use super::*;
 
 pub(super) const NOW_US: i64 = 1_790_000_000_000_000;
 
-pub(super) fn new_vault() -> (MasterKey, Vec<PurposeKeyRow>, Vault) {
-    let (master, _) = MasterKey::generate();
+pub(super) fn new_vault() -> (MasterKeys, Vec<PurposeKeyRow>, Vault) {
+    let master = MasterKeys::from(MasterKey::generate().0);
     let rows = Vault::missing_rows(&master, &[], NOW_US).unwrap();
     let vault = Vault::open(&master, &rows).unwrap();
     (master, rows, vault)
@@ -35,7 +35,7 @@ fn missing_rows_adds_only_what_is_missing() {
 #[test]
 fn a_wrong_master_key_is_named_with_what_to_do_and_adds_no_rows() {
     let (master, mut rows, _) = new_vault();
-    let (other, _) = MasterKey::generate();
+    let other = MasterKeys::from(MasterKey::generate().0);
     let error = Vault::open(&other, &rows).unwrap_err();
     assert_eq!(error, VaultError::WrongMasterKey { sealed_by: master.id(), tried: other.id() });
     assert!(error.to_string().contains("start with the master key"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::http::{Request, Response};
 pub const ADMIN_KEY: &str = "an-administrators-key-for-tests-only-0123456789";
 /// Where the processes of a test say that they are.
 pub const PUBLIC_URL: &str = "http://proctor.test";
-const MASTER_KEY: &str = "dGhpcnR5LXR3byBieXRlcyBvZiBrZXksIGZvciB1cyE=";
+pub const MASTER_KEY: &str = "dGhpcnR5LXR3byBieXRlcyBvZiBrZXksIGZvciB1cyE=";
 
 /// Where the journals of all tests are kept: `postgres`, or in files when absent. `./test` runs the
 /// tests once on each.
@@ -149,6 +149,22 @@ impl World {
         Server::start(self.folder.path(), &self.environment, &self.starts)
     }
 
+    /// Another process on the same folder, with settings of its own. It may not become ready.
+    pub fn launch_with(&self, settings: &[(&str, &str)]) -> Server {
+        Server::launch(self.folder.path(), &self.environment_with(settings), &self.starts)
+    }
+
+    /// Runs another verb on the same folder, with settings of its own.
+    pub fn run(&self, verb: &[&str], settings: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proctor"));
+        command.args(verb).arg("--data-dir").arg(self.data_dir());
+        command.env_clear().envs(self.environment_with(settings)).output().unwrap()
+    }
+
+    fn environment_with(&self, settings: &[(&str, &str)]) -> BTreeMap<String, String> {
+        self.environment.clone().into_iter().chain(owned(settings)).collect()
+    }
+
     /// Ends the server without warning and starts it again.
     pub fn crash_and_restart(&mut self) {
         self.server.kill();
@@ -189,6 +205,16 @@ impl Server {
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
         Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), listen, log }
+    }
+
+    /// What it ended with, instead of starting.
+    pub fn wait_until_ended(&mut self) -> ExitStatus {
+        let mut ended = None;
+        wait_until("the server to end", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap()
     }
 
     #[track_caller]
@@ -235,12 +261,7 @@ impl Server {
     /// SIGTERM, and what the server then ended with.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
-        let mut ended = None;
-        wait_until("the server to end", || {
-            ended = self.child.try_wait().unwrap();
-            ended.is_some()
-        });
-        ended.unwrap()
+        self.wait_until_ended()
     }
 
     pub fn log(&self) -> String {

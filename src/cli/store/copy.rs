@@ -1,14 +1,14 @@
 //! `proctor store copy`: moves an installation to another store.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::progress::Shown;
 use super::{Copy, postgres_config, refuse_stray};
 use crate::cli::Failure;
+use crate::cli::progress::Shown;
 use crate::config::{Ends, StoreConfig};
-use crate::journal::copying::{self, Copied, CopyError, Done, End, Outcome, Then};
+use crate::journal::copying::{self, Copied, CopyError, Done, End, Outcome, Progress, Stage, Then};
 use crate::journal::postgres;
 use crate::journal::{MovedAway, StoreError, sqlite};
 
@@ -21,7 +21,10 @@ pub(super) fn run(wanted: &Copy) -> Result<(), Failure> {
         let mut source = source(&ends.from).await.map_err(CopyError::Source)?;
         let mut destination = destination(&ends.to).await.map_err(CopyError::Destination)?;
         let mut shown = Shown::default();
-        let mut show = |progress| shown.show(progress);
+        let mut show = |progress: Progress| {
+            let is_done = progress.rows >= progress.rows_total;
+            shown.show(progress.stage, is_done, |took| line(progress, took));
+        };
         let done = copying::copy(&mut *source, &mut *destination, then, &mut show).await;
         shown.finish();
         done
@@ -142,5 +145,33 @@ fn next(moved: Option<&MovedAway>) -> String {
         None => "The source was left open: a Proctor that is started on it writes a history of its own, \
                  which the destination lacks."
             .to_owned(),
+    }
+}
+
+fn line(progress: Progress, took: Duration) -> String {
+    let percent = (progress.rows * 100).checked_div(progress.rows_total).unwrap_or(100).min(100);
+    let stage = match progress.stage {
+        Stage::Copying => "copying",
+        Stage::Comparing => "comparing",
+        // Of how far that is nobody hears.
+        Stage::Committing => return "committing".to_owned(),
+    };
+    let took_ms = took.as_millis().max(1);
+    let pace = u128::from(progress.events) * 1_000 / took_ms;
+    format!("{stage}: {percent} %, {} events, {pace} events/s", progress.events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_far_it_is_and_how_fast() {
+        let progress = Progress { stage: Stage::Copying, rows: 50, rows_total: 200, events: 40 };
+        assert_eq!(line(progress, Duration::from_secs(2)), "copying: 25 %, 40 events, 20 events/s");
+        let nothing = Progress { stage: Stage::Comparing, rows: 0, rows_total: 0, events: 0 };
+        assert_eq!(line(nothing, Duration::ZERO), "comparing: 100 %, 0 events, 0 events/s");
+        let last = Progress { stage: Stage::Committing, ..progress };
+        assert_eq!(line(last, Duration::from_secs(2)), "committing");
     }
 }

@@ -2,7 +2,6 @@
 
 mod copy;
 mod migrate;
-mod progress;
 mod reopen;
 
 use clap::{Args, Subcommand};

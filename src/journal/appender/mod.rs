@@ -230,9 +230,8 @@ impl<S: Store> Appender<S> {
         let asked_ms = self.head.now_ms();
         // Tried again soon when it fails, and well before it ends when it does not.
         self.lease_due_ms = asked_ms + self.config.lease_ms / 10;
-        self.store
-            .renew_lease(&self.config.replica, self.config.lease_ms, self.position, READS_FORMS)
-            .await?;
+        let JournalConfig { replica, lease_ms, master_keys, .. } = &self.config;
+        self.store.renew_lease(replica, *lease_ms, self.position, READS_FORMS, master_keys).await?;
         Ok(asked_ms)
     }
 

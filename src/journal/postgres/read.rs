@@ -209,13 +209,14 @@ impl Reader for PostgresReader {
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        let sql = "SELECT replica, ends_at, confirmed, reads FROM leases";
+        let sql = "SELECT replica, ends_at, confirmed, reads, master_keys FROM leases";
         self.all("read the leases", sqlx::query(sql), |row| {
             Ok(Lease {
                 replica: ReplicaId::from(row.try_get::<String, _>(0)?),
                 ends_at: Micros(row.try_get(1)?),
                 confirmed: Position(row.try_get::<i64, _>(2)?.cast_unsigned()),
                 reads: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),
+                master_keys: row.try_get(4)?,
             })
         })
         .await

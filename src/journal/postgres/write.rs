@@ -400,17 +400,20 @@ impl Store for PostgresStore {
         lasts_ms: u64,
         confirmed: Position,
         reads: u32,
+        master_keys: &str,
     ) -> Result<(), StoreError> {
         // A lease that was forgotten and is made anew has a fence that no older one had.
         let lasts_us = i64::try_from(lasts_ms.saturating_mul(1_000)).unwrap_or(i64::MAX / 2);
         let sql = format!(
-            "INSERT INTO leases (replica, ends_at, confirmed, reads, fence) VALUES ($1, {CLOCK} + $2, $3, $4, {CLOCK})
+            "INSERT INTO leases (replica, ends_at, confirmed, reads, master_keys, fence)
+             VALUES ($1, {CLOCK} + $2, $3, $4, $5, {CLOCK})
              ON CONFLICT (replica) DO UPDATE
-             SET ends_at = excluded.ends_at, confirmed = excluded.confirmed, reads = excluded.reads
+             SET ends_at = excluded.ends_at, confirmed = excluded.confirmed, reads = excluded.reads,
+                 master_keys = excluded.master_keys
              RETURNING fence"
         );
         let query = sqlx::query_scalar(&sql).bind(replica.as_str()).bind(lasts_us);
-        let query = query.bind(confirmed.0.cast_signed()).bind(i64::from(reads));
+        let query = query.bind(confirmed.0.cast_signed()).bind(i64::from(reads)).bind(master_keys);
         let renewed = self.run("renew the lease", async |connection| query.fetch_one(connection).await);
         self.fence = Some((replica.clone(), renewed.await?));
         Ok(())

@@ -191,13 +191,14 @@ impl Reader for SqliteReader {
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        let sql = "SELECT replica, ends_at, confirmed, reads FROM leases";
+        let sql = "SELECT replica, ends_at, confirmed, reads, master_keys FROM leases";
         self.all("read the leases", sql, (), |row| {
             Ok(Lease {
                 replica: ReplicaId::from(row.get::<_, String>(0)?),
                 ends_at: Micros(row.get(1)?),
                 confirmed: Position(row.get::<_, i64>(2)?.cast_unsigned()),
                 reads: row.get(3)?,
+                master_keys: row.get(4)?,
             })
         })
         .await

@@ -263,13 +263,20 @@ impl Store for SqliteStore {
         lasts_ms: u64,
         confirmed: Position,
         reads: u32,
+        master_keys: &str,
     ) -> Result<(), StoreError> {
         let lasts_us = i64::try_from(lasts_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
         self.execute_in_turn(
             "renew the lease",
-            "INSERT INTO leases (replica, ends_at, confirmed, reads) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (replica) DO UPDATE SET ends_at = ?2, confirmed = ?3, reads = ?4",
-            (replica.as_str(), clock().0.saturating_add(lasts_us), confirmed.0.cast_signed(), reads),
+            "INSERT INTO leases (replica, ends_at, confirmed, reads, master_keys) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (replica) DO UPDATE SET ends_at = ?2, confirmed = ?3, reads = ?4, master_keys = ?5",
+            (
+                replica.as_str(),
+                clock().0.saturating_add(lasts_us),
+                confirmed.0.cast_signed(),
+                reads,
+                master_keys,
+            ),
         )
     }
 

@@ -207,12 +207,13 @@ impl<S: Store> Store for Faulty<S> {
         lasts_ms: u64,
         confirmed: Position,
         reads: u32,
+        master_keys: &str,
     ) -> Result<(), StoreError> {
         self.script.leases.fetch_add(1, Ordering::Relaxed);
         if self.script.lets_lease_end.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.store.renew_lease(replica, lasts_ms, confirmed, reads).await
+        self.store.renew_lease(replica, lasts_ms, confirmed, reads, master_keys).await
     }
 
     async fn end_lease(&mut self, replica: &ReplicaId) -> Result<(), StoreError> {

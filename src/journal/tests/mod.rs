@@ -13,6 +13,7 @@ mod postgres_database;
 mod postgres_outages;
 mod postgres_primary;
 mod repository;
+mod resealing;
 mod several;
 pub(crate) mod site;
 mod sqlite_file;

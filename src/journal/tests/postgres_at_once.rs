@@ -14,7 +14,7 @@ use crate::journal::{AppendFailure, Appended, Batch, Store as _};
 /// A store that appends under this name, through whatever stands at the URL.
 async fn store(url: &str, replica: &str) -> PostgresStore {
     let (mut store, _) = postgres::open(&PostgresConfig::new(url)).await.unwrap();
-    store.renew_lease(&replica.into(), 30_000, Position(0), 1).await.unwrap();
+    store.renew_lease(&replica.into(), 30_000, Position(0), 1, "").await.unwrap();
     assert!(store.appends_at_once());
     store
 }
@@ -169,7 +169,7 @@ async fn an_append_arrives_late(forgotten: bool) {
     store.rollback().await;
     if forgotten {
         site.sql("DELETE FROM leases");
-        store.renew_lease(&"rep_1".into(), 30_000, Position(1), 1).await.unwrap();
+        store.renew_lease(&"rep_1".into(), 30_000, Position(1), 1, "").await.unwrap();
     }
     keeps.send_replace(false);
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()

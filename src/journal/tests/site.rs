@@ -9,6 +9,7 @@ use proctor_test_postgres::Database;
 
 use super::{Faulty, Script};
 use crate::journal::postgres::{self, PostgresConfig};
+use crate::journal::rows::Rows;
 use crate::journal::{Deliveries, Journal, JournalConfig, Reader, Store, sqlite};
 
 /// Long enough for every test.
@@ -103,7 +104,12 @@ impl Site {
     }
 
     pub(crate) fn config(&self, replica: &str) -> JournalConfig {
-        JournalConfig { replica: replica.into(), lease_ms: LEASE_MS, data_dir: None }
+        JournalConfig {
+            replica: replica.into(),
+            lease_ms: LEASE_MS,
+            data_dir: None,
+            master_keys: String::new(),
+        }
     }
 
     /// A process of this name on the journal.
@@ -162,11 +168,16 @@ impl Site {
 
     /// The tables of the outbox.
     pub(crate) async fn deliveries(&self) -> Deliveries {
+        Deliveries::new(self.rows().await)
+    }
+
+    /// The tables beside the journal.
+    pub(crate) async fn rows(&self) -> Arc<dyn Rows> {
         if self.database.is_some() {
-            Deliveries::new(postgres::open(&self.postgres_config()).await.unwrap().1)
+            postgres::open(&self.postgres_config()).await.unwrap().1
         } else {
             let (_, reader) = sqlite::open(&self.journal_file()).unwrap();
-            Deliveries::new(sqlite::rows(&self.journal_file(), &reader).unwrap())
+            sqlite::rows(&self.journal_file(), &reader).unwrap()
         }
     }
 

@@ -3,18 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::vault::{MasterKey, PurposeKeyRow, Vault};
+use crate::vault::{MasterKey, MasterKeys, PurposeKeyRow, Vault};
 
 const NOW_S: i64 = 1_790_000_000;
 const NOW_US: i64 = NOW_S * MICROSECONDS_PER_SECOND;
 const HERE: &str = "http://127.0.0.1:8700/mcp/support";
 
-fn rows(master: &MasterKey, at_us: i64) -> Vec<PurposeKeyRow> {
+fn rows(master: &MasterKeys, at_us: i64) -> Vec<PurposeKeyRow> {
     Vault::missing_rows(master, &[], at_us).unwrap()
 }
 
 fn new_vault() -> Vault {
-    let (master, _) = MasterKey::generate();
+    let master = MasterKeys::from(MasterKey::generate().0);
     Vault::open(&master, &rows(&master, NOW_US)).unwrap()
 }
 
@@ -119,7 +119,7 @@ fn claims_that_were_changed_are_of_a_bad_signature() {
 
 #[test]
 fn after_a_rotation_the_new_key_signs_and_tokens_of_the_old_one_still_count() {
-    let (master, _) = MasterKey::generate();
+    let master = MasterKeys::from(MasterKey::generate().0);
     let old_rows = rows(&master, NOW_US);
     let old = Vault::open(&master, &old_rows).unwrap();
     let token = old.tokens().mint(&claims());

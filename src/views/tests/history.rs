@@ -16,7 +16,7 @@ use proctor_domain::{By, CallId, Event, Micros, Name, Place, Position, Recorded,
 use super::accounts;
 
 /// How many kinds of administrative events there are.
-pub(super) const KINDS: usize = 27 + accounts::KINDS;
+pub(super) const KINDS: usize = 29 + accounts::KINDS;
 
 pub(super) const START_US: i64 = 1_790_000_000_000_000;
 
@@ -336,7 +336,15 @@ impl History {
                 };
                 ("webhook", "whk_1", event.into())
             }
-            27.. => accounts::event(pick % KINDS - 27),
+            27 => {
+                let begun = WatchEvent::MasterKeyRotationBegun { by: replica(), key: "0a1b2c3d".into() };
+                ("watch", "master_keys", begun.into())
+            }
+            28 => {
+                let done = WatchEvent::MasterKeyRotated { by: replica(), key: "0a1b2c3d".into(), rows: 7 };
+                ("watch", "master_keys", done.into())
+            }
+            29.. => accounts::event(pick % KINDS - 29),
             _ => (
                 "watch",
                 "rep_0",
