@@ -178,7 +178,12 @@ async fn through<S: Store>(
     together: usize,
     name: &str,
 ) -> Result<(), Failure> {
-    let config = JournalConfig { replica: "rep_1".into(), lease_ms: 30_000, data_dir: None };
+    let config = JournalConfig {
+        replica: "rep_1".into(),
+        lease_ms: 30_000,
+        data_dir: None,
+        master_keys: String::new(),
+    };
     let journal = Journal::open(store, reader, config).await?;
     let (done, mut settled) = mpsc::unbounded_channel();
     let mut versions = vec![0; together];

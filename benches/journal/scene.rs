@@ -34,7 +34,12 @@ impl Scene {
     pub async fn set(folder: &Path) -> Result<Self, Failure> {
         let (store, reader) = sqlite::open(&folder.join("journal.db"))?;
         let replica = actors::new_id("rep").into();
-        let config = JournalConfig { replica, lease_ms: 30_000, data_dir: Some(folder.to_owned()) };
+        let config = JournalConfig {
+            replica,
+            lease_ms: 30_000,
+            data_dir: Some(folder.to_owned()),
+            master_keys: String::new(),
+        };
         let journal = Journal::open(store, reader, config).await?;
         let calls = Calls::new(journal.replica().clone());
         journal.listen(Arc::clone(&calls) as _).await?;

@@ -161,13 +161,14 @@ async fn a_process_that_runs_while_the_mark_is_introduced_goes_on(site: Site) {
              DROP TABLE pending_credentials; ALTER TABLE user_credentials DROP COLUMN previous_generation;
              ALTER TABLE user_credentials DROP COLUMN previous_sealed;
              DROP TABLE webhook_secrets; DROP TABLE webhook_cursors; DROP TABLE webhook_deliveries;
-             DROP TABLE webhook_lead"
+             DROP TABLE webhook_lead; ALTER TABLE leases DROP COLUMN master_keys"
         }
         false => {
             "DROP FUNCTION nothing_is_added_after_a_move CASCADE;
              DROP TABLE moves, pending_credentials, webhook_secrets, webhook_cursors, webhook_deliveries,
                  webhook_lead;
              ALTER TABLE user_credentials DROP COLUMN previous_generation, DROP COLUMN previous_sealed;
+             ALTER TABLE leases DROP COLUMN master_keys;
              DELETE FROM proctor_migrations WHERE number > 3"
         }
     });
