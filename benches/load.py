@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures audited tool calls under load, beside nginx as a plain proxy of the same upstream.
 
-Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--credentials] [--no-build] [--keep]
+Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--credentials] [--mint] [--no-build] [--keep]
 
 Builds the binaries as they are deployed (profile dist), starts everything on loopback with free ports and a data folder of its
 own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx-light).
@@ -60,6 +60,7 @@ function request()
         ["Authorization"] = "Bearer " .. tokens[n],
     }}, body)
 end
+-- the warm-up alone
 local wrong = 0
 local shown = 0
 function response(status, headers, text)
@@ -67,6 +68,19 @@ function response(status, headers, text)
         wrong = wrong + 1
         if shown < 3 then shown = shown + 1; io.stderr:write(status, " ", text, "\\n") end
     end
+end
+"""
+
+MINT = """
+local users = {users}
+local n = 0
+function request()
+    n = n % users + 1
+    local body = '{{"virtual_server":"{server}","user":"user-' .. (n - 1) .. '"}}'
+    return wrk.format("POST", "/api/v1/sessions", {{
+        ["Content-Type"] = "application/json",
+        ["Authorization"] = "Bearer {key}",
+    }}, body)
 end
 """
 
@@ -135,6 +149,7 @@ class Api:
 
 
 def wrk(folder, port, path, tokens, connections, seconds):
+    """Calls a tool over and over."""
     body = json.dumps(
         {
             "jsonrpc": "2.0",
@@ -151,18 +166,28 @@ def wrk(folder, port, path, tokens, connections, seconds):
         },
         separators=(",", ":"),
     )
-    script = folder / "wrk.lua"
     listed = ", ".join(json.dumps(token) for token in tokens)
     text = WRK.format(tokens=listed, body=body, path=path)
     # Looking at each answer costs the generator: the short warm-up does, the measured run does not.
-    script.write_text(text if seconds <= 2 else text.split("local wrong")[0])
+    text = text if seconds <= 2 else text.split("-- the warm-up alone")[0]
+    return run_wrk(folder, text, f"http://127.0.0.1:{port}{path}", connections, seconds)
+
+
+def mints(folder, port, server, key, connections, seconds):
+    """Mints sessions over and over, for all users in turn."""
+    text = MINT.format(users=SESSIONS, server=server, key=key)
+    return run_wrk(folder, text, f"http://127.0.0.1:{port}/", connections, seconds)
+
+
+def run_wrk(folder, text, url, connections, seconds):
+    script = folder / "wrk.lua"
+    script.write_text(text)
     out = subprocess.run(
-        ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", script,
-         f"http://127.0.0.1:{port}{path}"],
+        ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", script, url],
         check=True, capture_output=True, text=True,
     )
     if out.stderr.strip():
-        sys.exit("a call was not answered with a result:\n" + out.stderr)
+        sys.exit("a request was not answered with a result:\n" + out.stderr)
     found = out.stdout
     if "Non-2xx" in found or "Socket errors" in found:
         sys.exit(found)
@@ -177,9 +202,9 @@ def wrk(folder, port, path, tokens, connections, seconds):
     return {"calls": requests, "rate": rate, "p50": percentile(50), "p99": percentile(99)}
 
 
-def measure(folder, pid, *run):
+def measure(folder, pid, *run, how=wrk):
     before = cpu_seconds(pid)
-    result = wrk(folder, *run)
+    result = how(folder, *run)
     # Projections that lag behind belong to the calls that caused them.
     time.sleep(0.3)
     result["cpu"] = (cpu_seconds(pid) - before) * 1e6 / result["calls"]
@@ -213,6 +238,8 @@ def main():
     options.add_argument("--profile", default="dist", help="which build is measured (dist)")
     options.add_argument("--credentials", action="store_true",
                          help="measure one shared secret and every user's own as well")
+    options.add_argument("--mint", action="store_true",
+                         help="measure the minting of sessions, without an account and with one")
     options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
     options = options.parse_args()
     for tool in ("wrk", "nginx"):
@@ -272,6 +299,8 @@ def main():
             "nginx": (nginx_pid, nginx_port, "/mcp", ["none"]),
             "Proctor": (pid, port, "/mcp/load", tokens),
         }
+        if options.mint and not options.credentials:
+            sessions("own", {"type": "bearer"})
         if options.credentials:
             secret = {"type": "header", "name": "Authorization", "value": f"Bearer {secrets.token_hex(32)}"}
             targets["Proctor, one secret"] = (pid, port, "/mcp/shared", sessions("shared", secret))
@@ -285,6 +314,11 @@ def main():
                 results[name].append(measure(folder, process, *where, options.connections, options.seconds))
                 single[name].append(measure(folder, process, *where, 1, max(options.seconds // 2, 3)))
 
+        minted = {name: [] for name in ("load", "own") if options.mint}
+        for _ in range(options.rounds):
+            for name, found in minted.items():
+                found.append(measure(folder, pid, port, name, key, options.connections, options.seconds, how=mints))
+
         def middle(rounds):
             return {field: statistics.median(one[field] for one in rounds) for field in rounds[0]}
 
@@ -293,6 +327,11 @@ def main():
             print("| | calls/s | p50 µs | p99 µs | CPU µs a call |\n|---|---:|---:|---:|---:|")
             for name, rounds in found.items():
                 row(name, middle(rounds))
+        if minted:
+            print(f"\nMinting, {options.connections} connections, median of {options.rounds} rounds\n")
+            print("| | mints/s | p50 µs | p99 µs | CPU µs a mint |\n|---|---:|---:|---:|---:|")
+            for name, what in (("load", "without an account"), ("own", "with each user's own account")):
+                row(what, middle(minted[name]))
         ours, nginx, direct = middle(results["Proctor"]), middle(results["nginx"]), middle(single["direct"])
         print(f"\nCPU of a call beside nginx's: {ours['cpu'] / nginx['cpu']:.2f}")
         print(f"throughput beside nginx's:    {ours['rate'] / nginx['rate']:.2f}")
