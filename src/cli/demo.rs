@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
+use super::remote::Client;
 use super::{Failure, logs};
 use crate::config::{Config, Flags};
 use crate::server::Server;
@@ -62,7 +62,8 @@ pub(super) fn run(mut flags: Flags, json: bool) -> Result<(), Failure> {
         let stopped = upstream_stops.clone().cancelled_owned();
         let sample = actix_web::rt::spawn(proctor_sample::serve(upstream, stopped));
         let server = Server::start(config).await?;
-        let client = Client::new(server.address, keys.admin_key.clone());
+        let client =
+            Client::new(format!("http://{}", server.address).parse()?, keys.admin_key.clone().into(), None)?;
         let session = furnish(&client, upstream_address).await?;
         let shown = Shown { api_url: server.proctor.public_url.as_str(), keys: &keys, session: &session };
         if json {

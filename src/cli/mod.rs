@@ -1,11 +1,18 @@
 //! The command line, one file per verb. The only room that prints.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
-mod client;
+mod audit;
+mod completions;
+mod connection;
 mod demo;
+mod document;
 mod logs;
 mod progress;
+mod remote;
 mod serve;
+mod server;
+mod session;
+mod shown;
 mod store;
 mod vault;
 
@@ -15,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Flags;
+use remote::{Refused, Unreachable};
 
 /// Virtual MCP servers: what stands between AI agents and the accounts of users.
 #[derive(Debug, Parser)]
@@ -44,6 +52,20 @@ enum Verb {
     /// Move an installation to another store, or prepare one.
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// Upstream MCP servers: register, test, list, retire.
+    Connection(connection::ConnectionCommand),
+    /// Virtual servers: define, revise, look at, retire.
+    Server(server::ServerCommand),
+    /// Agent runs: mint, list, look into, revoke.
+    Session(session::SessionCommand),
+    /// What happened: tool calls and administrative acts.
+    Audit(audit::AuditCommand),
+    /// Print what a shell needs to complete this command.
+    #[command(after_help = completions::HELP)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Look after the master key.
     #[command(subcommand)]
     Vault(vault::VaultVerb),
@@ -104,14 +126,34 @@ pub fn run() -> ExitCode {
         Verb::Demo { place, json } => demo::run(place.into(), json),
         Verb::Store(verb) => store::run(verb),
         Verb::Vault(verb) => vault::run(verb),
+        Verb::Connection(command) => block_on(connection::run(command)),
+        Verb::Server(command) => block_on(server::run(command)),
+        Verb::Session(command) => block_on(session::run(command)),
+        Verb::Audit(command) => block_on(audit::run(command)),
+        Verb::Completions { shell } => {
+            completions::run(shell);
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("proctor: {}", in_full(&*failure));
-            ExitCode::FAILURE
+            exit_code(&*failure)
         }
     }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    actix_web::rt::System::new().block_on(work)
+}
+
+/// Whoever finds no server, or one that cannot serve now, may try again.
+fn exit_code(failure: &(dyn std::error::Error + 'static)) -> ExitCode {
+    const TRY_AGAIN: u8 = 3;
+    let unavailable = failure.is::<Unreachable>()
+        || failure.downcast_ref::<Refused>().is_some_and(|refused| refused.status.is_server_error());
+    if unavailable { ExitCode::from(TRY_AGAIN) } else { ExitCode::FAILURE }
 }
 
 fn in_full(failure: &(dyn std::error::Error + 'static)) -> String {

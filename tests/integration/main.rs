@@ -5,6 +5,7 @@
 mod agent;
 mod asking_for_accounts;
 mod audit;
+mod cli;
 mod connect;
 mod connections;
 mod crash;

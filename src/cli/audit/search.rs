@@ -1,0 +1,65 @@
+//! `proctor audit search`: tool calls, newest first.
+
+use clap::Args;
+
+use crate::cli::Failure;
+use crate::cli::remote::{Client, Wanted};
+use crate::cli::shown::Shown;
+
+#[derive(Debug, Args)]
+pub(super) struct Filter {
+    /// For this user.
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// In this session.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// In sessions with this label.
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Option<String>,
+    /// On this virtual server.
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
+    /// Of this connection.
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+    /// Of this tool.
+    #[arg(long, value_name = "TOOL")]
+    tool: Option<String>,
+    /// That ended so: refused, in_flight, succeeded, failed, cancelled or abandoned.
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
+    /// Begun from then on (RFC 3339, such as 2026-11-30T12:00:00Z).
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Begun before then.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(), Failure> {
+    let query = [
+        ("user", filter.user.as_deref()),
+        ("session", filter.session.as_deref()),
+        ("label", filter.label.as_deref()),
+        ("virtual_server", filter.server.as_deref()),
+        ("connection", filter.connection.as_deref()),
+        ("tool", filter.tool.as_deref()),
+        ("outcome", filter.outcome.as_deref()),
+        ("from", filter.from.as_deref()),
+        ("to", filter.to.as_deref()),
+    ];
+    let columns = [
+        ("CALL", "/call_id"),
+        ("STARTED", "/started_at"),
+        ("USER", "/user"),
+        ("SERVER", "/virtual_server"),
+        ("TOOL", "/tool"),
+        ("OUTCOME", "/outcome"),
+        ("REASON", "/reason"),
+        ("MS", "/duration_ms"),
+    ];
+    filter.wanted.show(opened, "/api/v1/audit/tool-calls", &query, &columns).await
+}

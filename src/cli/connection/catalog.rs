@@ -1,0 +1,60 @@
+//! `proctor connection catalog`: the tools in force, and reading them anew.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::path;
+use crate::cli::Failure;
+use crate::cli::remote::{Client, with_query};
+use crate::cli::shown::Shown;
+
+#[derive(Debug, Args)]
+pub(super) struct Catalog {
+    /// The connection's name.
+    name: String,
+    /// Read the upstream's tools now, and put them in force.
+    #[arg(long)]
+    refresh: bool,
+    /// With whose account they are read, where every user brings one.
+    #[arg(long, value_name = "USER", requires = "refresh")]
+    user: Option<String>,
+}
+
+pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Catalog) -> Result<(), Failure> {
+    if wanted.refresh {
+        let query = [("user", wanted.user.as_deref())];
+        let read =
+            client.post(&with_query(&path(&wanted.name, "/catalog/refresh"), &query), &json!({})).await?;
+        shown.done(&read, || changes(&wanted.name, &read));
+        return Ok(());
+    }
+    let catalog = client.get(&path(&wanted.name, "/catalog")).await?;
+    if shown.is_json() {
+        shown.whole(&catalog);
+        return Ok(());
+    }
+    let tools = catalog["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let columns =
+        [("TOOL", "/name"), ("READ ONLY", "/read_only"), ("DESCRIPTION", "/definition/description")];
+    shown.table(tools, &columns);
+    Ok(())
+}
+
+fn changes(name: &str, read: &Value) -> String {
+    let names = |member: &str| -> Vec<String> {
+        let items = read[member].as_array().into_iter().flatten();
+        items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    };
+    let mut lines = vec![format!("Connection {name} has {} tools now.", read["tools"])];
+    for (member, words) in [("added", "new"), ("changed", "changed"), ("removed", "gone")] {
+        let names = names(member);
+        if !names.is_empty() {
+            lines.push(format!("  {words}: {}", names.join(", ")));
+        }
+    }
+    for tool in read["rejected"].as_array().into_iter().flatten() {
+        let text = |member: &str| tool[member].as_str().unwrap_or_default();
+        lines.push(format!("  not taken: {}: {}", text("name"), text("reason")));
+    }
+    lines.join("\n")
+}

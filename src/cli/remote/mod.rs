@@ -1,0 +1,99 @@
+//! Verbs that speak to a running server, through its REST API.
+
+mod client;
+mod profile;
+
+use clap::Args;
+use url::Url;
+use zeroize::Zeroizing;
+
+pub(super) use client::{Client, Refused, Unreachable, part, with_query};
+use profile::Profile;
+
+use super::Failure;
+use super::shown::Shown;
+
+/// Which server is spoken to, as whom, and how its answers are shown.
+#[derive(Debug, Args)]
+pub(super) struct Remote {
+    /// The server: http(s)://HOST[:PORT]. PROCTOR_URL, or the profile's, when absent.
+    #[arg(long, value_name = "URL", global = true, help_heading = "Server")]
+    url: Option<String>,
+    /// The profile in the profiles' file. PROCTOR_PROFILE, or `default`, when absent.
+    #[arg(long, value_name = "NAME", global = true, help_heading = "Server")]
+    profile: Option<String>,
+    /// Print JSON, for programs.
+    #[arg(long, global = true, help_heading = "Server")]
+    json: bool,
+}
+
+/// How many items of a list are wanted.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    /// So many items at most.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// All items.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+/// What every verb that speaks to a server says at the end of its help.
+pub(super) const SETTINGS: &str = "\
+Settings (environment): PROCTOR_URL, PROCTOR_API_KEY, PROCTOR_CA_FILE (an authority for https beside the
+public ones), PROCTOR_PROFILE, PROCTOR_PROFILES (a file of profiles in YAML; proctor/profiles.yaml in
+XDG_CONFIG_HOME or ~/.config when absent). A profile has url, api_key or api_key_file, and ca_file; the
+environment goes before it.
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no server there or it cannot serve now.";
+
+impl Remote {
+    /// A client of the server, and how answers are shown.
+    pub(super) fn open(&self) -> Result<(Client, Shown), Failure> {
+        let profile = Profile::read(self.profile.as_deref())?;
+        let url = self
+            .url
+            .clone()
+            .or_else(|| setting("PROCTOR_URL"))
+            .or(profile.url)
+            .ok_or("no server is named: set PROCTOR_URL, give --url, or write a profile (see --help)")?;
+        let url = Url::parse(&url).map_err(|error| format!("{url:?} is not a URL: {error}"))?;
+        let key = match setting("PROCTOR_API_KEY").map(Zeroizing::new).or(profile.api_key) {
+            Some(key) => key,
+            None => match &profile.api_key_file {
+                Some(path) => {
+                    let read = std::fs::read_to_string(path).map(Zeroizing::new);
+                    let text = read.map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+                    Zeroizing::new(text.trim().to_owned())
+                }
+                None => return Err("there is no API key: set PROCTOR_API_KEY, or write a profile".into()),
+            },
+        };
+        let authority = setting("PROCTOR_CA_FILE").map(Into::into).or(profile.ca_file);
+        let client = Client::new(url, key, authority.as_deref())?;
+        Ok((client, Shown::new(self.json)))
+    }
+}
+
+impl Wanted {
+    /// Prints a list: as a table of these columns, or as a JSON array.
+    pub(super) async fn show(
+        &self,
+        (client, shown): &(Client, Shown),
+        path: &str,
+        query: &[(&str, Option<&str>)],
+        columns: &[(&str, &str)],
+    ) -> Result<(), Failure> {
+        let wanted = if self.all { usize::MAX } else { self.limit as usize };
+        let (items, more) = client.list(path, query, wanted).await?;
+        shown.table(&items, columns);
+        if more {
+            eprintln!("There are more: give --limit or --all.");
+        }
+        Ok(())
+    }
+}
+
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
