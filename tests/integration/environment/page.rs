@@ -61,5 +61,6 @@ fn the_code_of_somebody_else_connects_nothing() {
     for user in ["ada", "mallory"] {
         assert_ne!(world.get(&path(user)).expect(200)["state"], "active");
     }
-    assert_eq!(verify(world, "ada", &code(&back.url)).status, 404);
+    // What was brought is thrown away.
+    assert_eq!(verify(world, "ada", &code(&back.url)).problem(409)["code"], "code_unknown");
 }
