@@ -56,20 +56,7 @@ impl Scene {
 
     /// The connection's settings; its server is started with these options.
     fn connection(&self, options: &[&str]) -> Value {
-        let server = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/environment/server.py");
-        let notes = self.notes();
-        let mut args = vec![server, notes.to_str().unwrap()];
-        args.extend(options);
-        json!({
-            "name": "notes",
-            "transport": {
-                "type": "stdio", "command": "python3", "args": args, "env": { "REGION": "north" },
-            },
-            "auth": {
-                "type": "environment",
-                "variables": [{ "name": "USER_NAME", "label": "Your name at Notes" }, { "name": "API_KEY" }],
-            },
-        })
+        connection(&self.notes(), options)
     }
 
     fn notes(&self) -> std::path::PathBuf {
@@ -94,6 +81,23 @@ impl Scene {
         }
         self
     }
+}
+
+/// The settings of the connection, whose server writes down into this file what it does.
+pub fn connection(notes: &Path, options: &[&str]) -> Value {
+    let server = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/environment/server.py");
+    let mut args = vec![server, notes.to_str().unwrap()];
+    args.extend(options);
+    json!({
+        "name": "notes",
+        "transport": {
+            "type": "stdio", "command": "python3", "args": args, "env": { "REGION": "north" },
+        },
+        "auth": {
+            "type": "environment",
+            "variables": [{ "name": "USER_NAME", "label": "Your name at Notes" }, { "name": "API_KEY" }],
+        },
+    })
 }
 
 fn path(user: &str) -> String {
