@@ -168,8 +168,12 @@ fn check_environment(
         return Err(CredentialError::OtherVariables(names));
     }
     let fits = |value: &str| (1..=VARIABLE_BYTES_MAX).contains(&value.len()) && !value.contains('\0');
-    match variables.iter().find(|(_, value)| !fits(value)) {
-        Some((name, _)) => Err(CredentialError::UnfitValue(name.clone())),
+    let is_unfit = |wanted: &&Variable| !variables.get(&wanted.name).is_some_and(|value| fits(value));
+    match wanted.iter().find(is_unfit) {
+        Some(Variable { name, label: None }) => Err(CredentialError::UnfitValue(name.clone())),
+        Some(Variable { name, label: Some(label) }) => {
+            Err(CredentialError::UnfitValue(format!("{name} ({label})")))
+        }
         None => Ok(()),
     }
 }

@@ -19,7 +19,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) enum Way {
     Http(Arc<HttpUpstream>),
-    Stdio(StdioUpstream),
+    Stdio(Box<StdioUpstream>),
 }
 
 impl Way {
@@ -49,7 +49,7 @@ impl Way {
                     of_user: of_user.clone(),
                 };
                 let (places, limits, runtime) = (places.cloned(), limits.clone(), runtime.clone());
-                Ok(Self::Stdio(StdioUpstream::new(program, places, limits, runtime)))
+                Ok(Self::Stdio(Box::new(StdioUpstream::new(program, places, limits, runtime))))
             }
         }
     }
