@@ -127,6 +127,15 @@ fn an_account_that_is_taken_back_ends_its_process_with_what_is_on_its_way() {
     assert_eq!(whoami(&scene.agent("ada")).digest, digest("a-new-key"));
 }
 
+/// Says stop also where a test fails, so that nobody waits for whoever goes on until then.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn there_are_never_more_processes_than_allowed_and_the_longest_idle_one_makes_room() {
     let scene = Scene::start_with(&[("PROCTOR_CONNECTION_CHILDREN_MAX", "2")]);
@@ -142,6 +151,7 @@ fn there_are_never_more_processes_than_allowed_and_the_longest_idle_one_makes_ro
             }
             most
         });
+        let stopping = Stop(&stop);
         let agents: Vec<_> = users.iter().map(|user| scene.agent(user)).collect();
         let children: Vec<_> = agents.iter().map(whoami).collect();
         wait_until("the two that were idle for longest to end", || {
@@ -160,7 +170,7 @@ fn there_are_never_more_processes_than_allowed_and_the_longest_idle_one_makes_ro
             told(&Answer::of(&call.answer().read()));
         }
         assert_eq!(whoami(&agents[0]).digest, digest(&key_of("ada")));
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         assert_eq!(counting.join().unwrap(), 2);
     });
 }
