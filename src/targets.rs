@@ -9,7 +9,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use proctor_domain::connection::{AuthMethod, Connection, Era, Settings, Transport};
+use proctor_domain::connection::{AuthMethod, Connection, ConnectionEvent, Era, Settings, Transport};
 use proctor_domain::user_connection::{UserConnection, UserConnectionEvent};
 use proctor_domain::{Event, Name, SubjectId};
 use serde::{Deserialize, Serialize};
@@ -64,9 +64,10 @@ pub enum TargetError {
 }
 
 /// A user connection that is over, or that has another credential: what is kept of it is wiped, and
-/// the user's child process ends.
+/// the user's child process ends. So do all of a connection that another process has set anew or
+/// retired; whoever does so here closes its upstreams.
 impl Listener for Targets {
-    fn deliver(&self, events: &[Delivered], _: bool) {
+    fn deliver(&self, events: &[Delivered], foreign: bool) {
         for event in events {
             use UserConnectionEvent as Changed;
             let may_finish = match &event.event {
@@ -76,12 +77,19 @@ impl Listener for Targets {
                     Changed::UserConnectionActivated { .. } | Changed::UserConnectionExpired { .. },
                 ) => true,
                 Event::UserConnection(Changed::UserConnectionDisconnected { .. }) => false,
+                Event::Connection(
+                    ConnectionEvent::ConnectionReconfigured { .. }
+                    | ConnectionEvent::ConnectionRetired { .. },
+                ) if foreign => {
+                    self.upstreams.end_children(&event.stream.id, None, true);
+                    continue;
+                }
                 // One that was renewed still serves the calls that were admitted with it.
                 _ => continue,
             };
             self.of_users.remove(&*event.stream.id);
             if let Some((subject, connection)) = event.stream.id.split_once('.') {
-                self.upstreams.end_children(connection, subject, may_finish);
+                self.upstreams.end_children(connection, Some(subject), may_finish);
             }
         }
     }

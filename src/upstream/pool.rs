@@ -275,12 +275,13 @@ impl Upstreams {
         self.0.runtime.spawn(close_all(closing));
     }
 
-    /// Ends the children of this subject and connection. At once, or where they may finish, with the
-    /// calls that they are answering; either way nobody else gets one.
-    pub fn end_children(&self, connection: &str, subject: &str, may_finish: bool) {
+    /// Ends the children of this connection, of one subject or of all. At once, or where they may
+    /// finish, with the calls that they are answering; either way nobody else gets one.
+    pub fn end_children(&self, connection: &str, subject: Option<&str>, may_finish: bool) {
         let mut ended = Vec::new();
         self.0.open.retain(|key, slot| {
-            let is_theirs = key.connection == connection && key.subject.as_deref() == Some(subject);
+            let is_theirs = key.connection == connection
+                && subject.is_none_or(|subject| key.subject.as_deref() == Some(subject));
             let keep = !is_theirs || !slot.is_child();
             if !keep {
                 ended.push(slot.clone());

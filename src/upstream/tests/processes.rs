@@ -296,7 +296,7 @@ async fn a_child_with_a_replaced_credential_ends_with_its_last_call_and_serves_n
     });
     until("it arrived", || child.notes().contains(r#""name":"sleep""#)).await;
 
-    child.caller.upstreams.end_children("notes", "sub_1", true);
+    child.caller.upstreams.end_children("notes", Some("sub_1"), true);
     child.caller.target.credential_generation = 2;
     let new = pid(succeeded(child.call("environment", json!({})).await));
     assert_ne!(new, old);
@@ -325,7 +325,7 @@ async fn the_child_of_an_account_that_was_taken_back_ends_with_what_it_is_doing(
         upstreams.call(admitted(), &target, "sub_1", Call::of("silent"), deadline, cancel, |_| ()).await
     });
     until("it arrived", || child.notes().contains("silent")).await;
-    child.caller.upstreams.end_children("notes", "sub_1", false);
+    child.caller.upstreams.end_children("notes", Some("sub_1"), false);
     assert_eq!(failure(running.await.unwrap()).0, FailureKind::Unreachable);
     until("it is gone", || !runs(&pid)).await;
     assert!(runs(&other));

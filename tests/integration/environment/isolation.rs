@@ -127,6 +127,22 @@ fn an_account_that_is_taken_back_ends_its_process_with_what_is_on_its_way() {
     assert_eq!(whoami(&scene.agent("ada")).digest, digest("a-new-key"));
 }
 
+#[test]
+fn processes_of_a_connection_that_is_set_anew_or_retired_end_on_every_replica() {
+    let scene = Scene::start().with(&["ada"]);
+    let there = scene.world.another();
+    let session = scene.world.mint("desk", "ada");
+    let agents = [Agent::modern(&scene.world, &session), Agent::modern(&there, &session)];
+    let before = agents.each_ref().map(whoami);
+    let mut anew = scene.connection(&[]);
+    anew["transport"]["env"]["REGION"] = json!("south");
+    scene.world.put("/api/v1/connections/notes", &anew).expect(200);
+    wait_until("both to end", || before.iter().all(|child| !child.runs()));
+    let after = agents.each_ref().map(whoami);
+    scene.world.post("/api/v1/connections/notes/retire", &json!({ "reason": "old" })).expect(200);
+    wait_until("both to end again", || after.iter().all(|child| !child.runs()));
+}
+
 /// Says stop also where a test fails, so that nobody waits for whoever goes on until then.
 struct Stop<'a>(&'a AtomicBool);
 
