@@ -50,6 +50,9 @@ const WEBHOOK_RETRY_FOR_SECONDS_MAX: u64 = 30 * 86_400;
 const WEB_THREADS_MAX: u64 = 256;
 const BODY_BYTES_MAX_DEFAULT: u64 = 4 * 1024 * 1024;
 const RESULT_BYTES_MAX_DEFAULT: u64 = 16 * 1024 * 1024;
+const CHILDREN_MAX_DEFAULT: u64 = 64;
+const CHILDREN_OF_CONNECTION_MAX_DEFAULT: u64 = 48;
+const CHILDREN_MAX_MOST: u64 = 10_000;
 const BYTES_MAX_LEAST: u64 = 1024;
 const BYTES_MAX_MOST: u64 = 256 * 1024 * 1024;
 
@@ -93,6 +96,10 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// `PROCTOR_RESULT_BYTES_MAX`: the longest result that is taken from an upstream.
     pub result_bytes_max: usize,
+    /// `PROCTOR_CHILDREN_MAX`: how many child processes there are at a time.
+    pub children_max: usize,
+    /// `PROCTOR_CONNECTION_CHILDREN_MAX`: how many of them are of one connection.
+    pub children_of_connection_max: usize,
     /// `PROCTOR_ALLOWED_HOSTS` and `PROCTOR_ALLOWED_ORIGINS`: who a request may be addressed to,
     /// and which pages may send one.
     pub allowed: Allowed,
@@ -202,6 +209,13 @@ impl Config {
         };
         let body_bytes_max = bytes("PROCTOR_BODY_BYTES_MAX", BODY_BYTES_MAX_DEFAULT);
         let result_bytes_max = bytes("PROCTOR_RESULT_BYTES_MAX", RESULT_BYTES_MAX_DEFAULT);
+        let mut children = |setting, default| {
+            let children = reader.number(setting, default, 1..=CHILDREN_MAX_MOST);
+            usize::try_from(children).expect("the range ends at a small number")
+        };
+        let children_max = children("PROCTOR_CHILDREN_MAX", CHILDREN_MAX_DEFAULT);
+        let children_of_connection_max =
+            children("PROCTOR_CONNECTION_CHILDREN_MAX", CHILDREN_OF_CONNECTION_MAX_DEFAULT);
         let mut allowed = Allowed::default();
         reader.each("PROCTOR_ALLOWED_HOSTS", |host| allowed.add_host(host));
         reader.each("PROCTOR_ALLOWED_ORIGINS", |origin| allowed.add_origin(origin));
@@ -239,6 +253,8 @@ impl Config {
                 shutdown_grace,
                 body_bytes_max,
                 result_bytes_max,
+                children_max,
+                children_of_connection_max,
                 allowed,
                 webhook_retry_first,
                 webhook_retry_for,

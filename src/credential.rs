@@ -3,12 +3,14 @@
 //! **Invariants.** A credential is part of no error, no log line and no debug output, and is wiped
 //! when dropped.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use actix_web::http::header::HeaderValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proctor_domain::connection::{AuthMethod, CredentialKind};
+use proctor_domain::environment::{VALUE_BYTES_MAX as VARIABLE_BYTES_MAX, Variable};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -46,6 +48,19 @@ pub enum Credential {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refresh_token: Option<Zeroizing<String>>,
     },
+    /// Variables of the environment of the user's own child process.
+    Environment {
+        /// The values by the variables' names.
+        variables: BTreeMap<String, Zeroizing<String>>,
+    },
+}
+
+/// How a credential reaches its upstream.
+pub enum Carried {
+    /// In a header of each request.
+    Header(Header),
+    /// In the environment of a child process, by the variables' names.
+    Environment(BTreeMap<String, Zeroizing<String>>),
 }
 
 /// A header as it is sent.
@@ -68,6 +83,12 @@ pub enum CredentialError {
     /// Basic authentication ends the name at the first colon.
     #[error("the username has a colon in it, where basic authentication ends the name: use one without")]
     Colon,
+    /// A variable is missing, or there is another.
+    #[error("the credential must have exactly the variables {}", .0.join(", "))]
+    OtherVariables(Vec<String>),
+    /// No environment can have it.
+    #[error("the value of {0} must have 1 to {VARIABLE_BYTES_MAX} bytes, none of them NUL")]
+    UnfitValue(String),
 }
 
 impl Credential {
@@ -79,14 +100,36 @@ impl Credential {
             Self::Bearer { .. } => CredentialKind::Bearer,
             Self::Basic { .. } => CredentialKind::Basic,
             Self::Oauth2 { .. } => CredentialKind::Oauth2,
+            Self::Environment { .. } => CredentialKind::Environment,
         }
     }
 
-    /// The header that carries it to an upstream that is set like this.
+    /// The names of its variables, where it is of those.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        match self {
+            Self::Environment { variables } => variables.keys().cloned().collect(),
+            Self::ApiKey { .. } | Self::Bearer { .. } | Self::Basic { .. } | Self::Oauth2 { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// What carries it to an upstream that is set like this.
     ///
     /// # Errors
-    /// When the upstream takes another kind, or no header can have it.
-    pub fn header(&self, auth: &AuthMethod) -> Result<Header, CredentialError> {
+    /// When the upstream takes another kind, or nothing can carry it.
+    pub fn carried(&self, auth: &AuthMethod) -> Result<Carried, CredentialError> {
+        match (self, auth) {
+            (Self::Environment { variables }, AuthMethod::Environment { variables: wanted }) => {
+                check_environment(variables, wanted)?;
+                Ok(Carried::Environment(variables.clone()))
+            }
+            _ => self.header(auth).map(Carried::Header),
+        }
+    }
+
+    fn header(&self, auth: &AuthMethod) -> Result<Header, CredentialError> {
         let (name, value) = match (self, auth) {
             (Self::ApiKey { key: secret }, AuthMethod::ApiKey { header, format })
             | (Self::Bearer { token: secret }, AuthMethod::Bearer { header, format }) => {
@@ -112,6 +155,26 @@ impl Credential {
             return Err(CredentialError::Unfit);
         }
         Ok(Header { name, value })
+    }
+}
+
+fn check_environment(
+    variables: &BTreeMap<String, Zeroizing<String>>,
+    wanted: &[Variable],
+) -> Result<(), CredentialError> {
+    let is_there = |wanted: &Variable| variables.contains_key(&wanted.name);
+    if variables.len() != wanted.len() || !wanted.iter().all(is_there) {
+        let names = wanted.iter().map(|wanted| wanted.name.clone()).collect();
+        return Err(CredentialError::OtherVariables(names));
+    }
+    let fits = |value: &str| (1..=VARIABLE_BYTES_MAX).contains(&value.len()) && !value.contains('\0');
+    let is_unfit = |wanted: &&Variable| !variables.get(&wanted.name).is_some_and(|value| fits(value));
+    match wanted.iter().find(is_unfit) {
+        Some(Variable { name, label: None }) => Err(CredentialError::UnfitValue(name.clone())),
+        Some(Variable { name, label: Some(label) }) => {
+            Err(CredentialError::UnfitValue(format!("{name} ({label})")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -150,6 +213,48 @@ mod tests {
             let header = read(credential).header(&auth).unwrap();
             assert_eq!((header.name.as_str(), header.value.as_str()), (name, value));
         }
+    }
+
+    fn environment(names: &[&str]) -> AuthMethod {
+        let variable = |name: &&str| Variable { name: (*name).to_owned(), label: None };
+        AuthMethod::Environment { variables: names.iter().map(variable).collect() }
+    }
+
+    #[test]
+    fn variables_are_carried_in_the_environment_as_they_are() {
+        let json = r#"{"type":"environment","variables":{"KEY":" a\n$HOME ","USER_NAME":"ada"}}"#;
+        let credential = read(json);
+        let carried = credential.carried(&environment(&["USER_NAME", "KEY"])).unwrap();
+        let Carried::Environment(variables) = carried else { panic!("a header") };
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(variables, [("KEY", " a\n$HOME "), ("USER_NAME", "ada")]);
+        assert_eq!(credential.variables(), ["KEY", "USER_NAME"]);
+        assert_eq!(serde_json::to_string(&credential).unwrap(), json);
+    }
+
+    #[test]
+    fn variables_that_are_not_wanted_or_cannot_be_are_refused_without_showing_them() {
+        let wanted = environment(&["KEY"]);
+        let of = |key: &str| format!(r#"{{"type":"environment","variables":{{"KEY":"{key}"}}}}"#);
+        let long = format!("s3cret{}", "x".repeat(VARIABLE_BYTES_MAX));
+        for credential in [
+            of(""),
+            of("s3cret\\u0000"),
+            of(&long),
+            r#"{"type":"environment","variables":{}}"#.to_owned(),
+            r#"{"type":"environment","variables":{"s3cret":"x"}}"#.to_owned(),
+            r#"{"type":"environment","variables":{"KEY":"s3cret","LD_PRELOAD":"s3cret"}}"#.to_owned(),
+            r#"{"type":"bearer","token":"s3cret"}"#.to_owned(),
+        ] {
+            let credential = read(&credential);
+            let error = credential.carried(&wanted).map(drop).unwrap_err();
+            assert!(!format!("{error} {error:?} {credential:?}").contains("s3cret"), "{error:?}");
+            assert!(credential.carried(&AuthMethod::None).is_err());
+        }
+        let bearer = AuthMethod::Bearer { header: "Authorization".into(), format: "Bearer {secret}".into() };
+        assert!(read(&of("x")).carried(&bearer).is_err());
+        assert!(read(&of("x")).carried(&wanted).is_ok());
     }
 
     #[test]

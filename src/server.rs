@@ -124,10 +124,15 @@ impl Server {
         let webhooks = Webhooks::new(deliveries);
         journal.listen(Arc::clone(&webhooks) as _).await?;
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
-        let targets = Arc::new(Targets::new(Arc::clone(&vault), Arc::clone(&reader)));
+        let upstreams = Upstreams::new(Limits {
+            answer_bytes_max: config.result_bytes_max,
+            children_max: config.children_max,
+            children_of_connection_max: config.children_of_connection_max,
+            ..Limits::default()
+        });
+        let targets = Targets::new(Arc::clone(&vault), Arc::clone(&reader), upstreams.clone());
+        let targets = Arc::new(targets);
         journal.listen(Arc::clone(&targets) as _).await?;
-        let upstreams =
-            Upstreams::new(Limits { answer_bytes_max: config.result_bytes_max, ..Limits::default() });
         let proctor = Arc::new(Proctor {
             changes: sender,
             keyring: Keyring::new(Arc::clone(&vault), Arc::clone(&reader)),

@@ -9,15 +9,15 @@ use std::error::Error;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use proctor_domain::connection::{AuthMethod, Connection, Era, Settings, Transport};
+use proctor_domain::connection::{AuthMethod, Connection, ConnectionEvent, Era, Settings, Transport};
 use proctor_domain::user_connection::{UserConnection, UserConnectionEvent};
 use proctor_domain::{Event, Name, SubjectId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::credential::{Credential, CredentialError, Header};
+use crate::credential::{Carried, Credential, CredentialError, Header};
 use crate::journal::{Delivered, Listener, Reader, StoreError};
-use crate::upstream::{self, Target};
+use crate::upstream::{self, Target, Upstreams};
 use crate::vault::{OpenError, Vault};
 
 /// The secrets of one generation of a connection's settings. They are sealed together.
@@ -63,19 +63,33 @@ pub enum TargetError {
     },
 }
 
-/// A user connection that is over, or that has another credential: what is kept of it is wiped.
+/// A user connection that is over, or that has another credential: what is kept of it is wiped, and
+/// the user's child process ends. So do all of a connection that another process has set anew or
+/// retired; whoever does so here closes its upstreams.
 impl Listener for Targets {
-    fn deliver(&self, events: &[Delivered], _: bool) {
+    fn deliver(&self, events: &[Delivered], foreign: bool) {
         for event in events {
             use UserConnectionEvent as Changed;
-            // One that was renewed still serves the calls that were admitted with it.
-            if let Event::UserConnection(
-                Changed::UserConnectionActivated { .. }
-                | Changed::UserConnectionExpired { .. }
-                | Changed::UserConnectionDisconnected { .. },
-            ) = &event.event
-            {
-                self.of_users.remove(&*event.stream.id);
+            let may_finish = match &event.event {
+                // Calls that were admitted with the one before may finish; those of an account that was
+                // taken back have been cancelled.
+                Event::UserConnection(
+                    Changed::UserConnectionActivated { .. } | Changed::UserConnectionExpired { .. },
+                ) => true,
+                Event::UserConnection(Changed::UserConnectionDisconnected { .. }) => false,
+                Event::Connection(
+                    ConnectionEvent::ConnectionReconfigured { .. }
+                    | ConnectionEvent::ConnectionRetired { .. },
+                ) if foreign => {
+                    self.upstreams.end_children(&event.stream.id, None, true);
+                    continue;
+                }
+                // One that was renewed still serves the calls that were admitted with it.
+                _ => continue,
+            };
+            self.of_users.remove(&*event.stream.id);
+            if let Some((subject, connection)) = event.stream.id.split_once('.') {
+                self.upstreams.end_children(connection, Some(subject), may_finish);
             }
         }
     }
@@ -103,6 +117,7 @@ const USERS_KEPT_MAX: usize = 20_000;
 pub struct Targets {
     vault: Arc<Vault>,
     reader: Arc<dyn Reader>,
+    upstreams: Upstreams,
     opened: DashMap<Name, Opened>,
     /// By the identifier of the user connection.
     of_users: DashMap<String, OpenedForUser>,
@@ -111,8 +126,8 @@ pub struct Targets {
 impl Targets {
     /// Nothing opened yet.
     #[must_use]
-    pub fn new(vault: Arc<Vault>, reader: Arc<dyn Reader>) -> Self {
-        Self { vault, reader, opened: DashMap::new(), of_users: DashMap::new() }
+    pub fn new(vault: Arc<Vault>, reader: Arc<dyn Reader>, upstreams: Upstreams) -> Self {
+        Self { vault, reader, upstreams, opened: DashMap::new(), of_users: DashMap::new() }
     }
 
     /// How `connection`, which is called `name`, is reached.
@@ -162,13 +177,20 @@ impl Targets {
         let unusable = |source| TargetError::Credential { name: name.clone(), source };
         let credential: Credential = serde_json::from_str(&text).map_err(|_| unusable(None))?;
         let auth = connection.settings().map_or(&AuthMethod::None, |settings| &settings.auth);
-        let Header { name: header, value } =
-            credential.header(auth).map_err(|error| unusable(Some(error)))?;
-        let target = Arc::new(Target {
-            credential_generation: generation.into(),
-            auth: upstream::Auth::Header { name: header, value },
-            ..(*base).clone()
-        });
+        let carried = credential.carried(auth).map_err(|error| unusable(Some(error)))?;
+        let mut target = Target { credential_generation: generation.into(), ..(*base).clone() };
+        match (carried, &mut target.transport) {
+            (Carried::Header(Header { name, value }), _) => {
+                target.auth = upstream::Auth::Header { name, value };
+            }
+            (Carried::Environment(variables), upstream::Transport::Stdio { of_user, .. }) => {
+                *of_user = variables.into_iter().collect();
+            }
+            (Carried::Environment(_), upstream::Transport::Http { .. }) => {
+                return Err(unusable(Some(CredentialError::OtherKind)).into());
+            }
+        }
+        let target = Arc::new(target);
         if self.of_users.len() >= USERS_KEPT_MAX {
             self.of_users.clear();
         }
@@ -221,7 +243,12 @@ fn target(
                 .map(|variable| Some((variable.clone(), secrets.env.remove(variable)?)))
                 .collect::<Option<_>>()
                 .ok_or_else(missing)?;
-            upstream::Transport::Stdio { command: command.clone(), args: args.clone(), env }
+            upstream::Transport::Stdio {
+                command: command.clone(),
+                args: args.clone(),
+                env,
+                of_user: Vec::new(),
+            }
         }
     };
     let auth = match &settings.auth {
@@ -230,7 +257,8 @@ fn target(
         | AuthMethod::ApiKey { .. }
         | AuthMethod::Bearer { .. }
         | AuthMethod::Basic
-        | AuthMethod::Oauth2(_) => upstream::Auth::None,
+        | AuthMethod::Oauth2(_)
+        | AuthMethod::Environment { .. } => upstream::Auth::None,
         AuthMethod::Header { name: header } => {
             upstream::Auth::Header { name: header.clone(), value: secrets.auth.take().ok_or_else(missing)? }
         }

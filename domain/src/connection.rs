@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{aggregate, domain_event};
+use crate::environment::{SettingsError, Variable};
 use crate::oauth2::Oauth2;
 use crate::{By, Decider, Micros, Place, Position};
 
@@ -60,6 +61,37 @@ pub enum AuthMethod {
     /// Each user's own tokens, which the upstream's authorization server gives out; they are sealed
     /// with the user's key.
     Oauth2(Oauth2),
+    /// Each user's own variables in the environment of that user's own child process; their values
+    /// are sealed with the user's key.
+    Environment {
+        /// What each user brings, in the order in which people are asked.
+        variables: Vec<Variable>,
+    },
+}
+
+/// What each user has to bring to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takes<'a> {
+    /// What kind of credential.
+    pub kind: CredentialKind,
+    /// The variables of the child's environment, where it is of those.
+    pub variables: &'a [Variable],
+}
+
+impl From<CredentialKind> for Takes<'_> {
+    fn from(kind: CredentialKind) -> Self {
+        Self { kind, variables: &[] }
+    }
+}
+
+impl Takes<'_> {
+    /// Whether a credential that has these variables is one.
+    #[must_use]
+    pub fn is_met_by(&self, kind: CredentialKind, variables: &[String]) -> bool {
+        self.kind == kind
+            && self.variables.len() == variables.len()
+            && self.variables.iter().all(|wanted| variables.contains(&wanted.name))
+    }
 }
 
 /// What kind of credential a user brings.
@@ -74,6 +106,8 @@ pub enum CredentialKind {
     Basic,
     /// Tokens of an authorization server.
     Oauth2,
+    /// Variables of a child process's environment.
+    Environment,
 }
 
 impl CredentialKind {
@@ -85,6 +119,7 @@ impl CredentialKind {
             Self::Bearer => "bearer",
             Self::Basic => "basic",
             Self::Oauth2 => "oauth2",
+            Self::Environment => "environment",
         }
     }
 }
@@ -95,21 +130,25 @@ impl AuthMethod {
     pub fn oauth2(&self) -> Option<&Oauth2> {
         match self {
             Self::Oauth2(oauth2) => Some(oauth2),
-            Self::None | Self::Header { .. } | Self::ApiKey { .. } | Self::Bearer { .. } | Self::Basic => {
-                None
-            }
+            Self::None
+            | Self::Header { .. }
+            | Self::ApiKey { .. }
+            | Self::Bearer { .. }
+            | Self::Basic
+            | Self::Environment { .. } => None,
         }
     }
 
     /// What each user has to bring; nothing where all share one way.
     #[must_use]
-    pub fn of_each_user(&self) -> Option<CredentialKind> {
+    pub fn of_each_user(&self) -> Option<Takes<'_>> {
         match self {
             Self::None | Self::Header { .. } => None,
-            Self::ApiKey { .. } => Some(CredentialKind::ApiKey),
-            Self::Bearer { .. } => Some(CredentialKind::Bearer),
-            Self::Basic => Some(CredentialKind::Basic),
-            Self::Oauth2(_) => Some(CredentialKind::Oauth2),
+            Self::ApiKey { .. } => Some(CredentialKind::ApiKey.into()),
+            Self::Bearer { .. } => Some(CredentialKind::Bearer.into()),
+            Self::Basic => Some(CredentialKind::Basic.into()),
+            Self::Oauth2(_) => Some(CredentialKind::Oauth2.into()),
+            Self::Environment { variables } => Some(Takes { kind: CredentialKind::Environment, variables }),
         }
     }
 }
@@ -285,6 +324,9 @@ pub enum ConnectionError {
     /// It was reconfigured while its catalog was being read.
     #[error("the connection was reconfigured while its catalog was being read: refresh again")]
     Reconfigured,
+    /// It is set so that no user can bring what it wants.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -327,8 +369,14 @@ impl Connection {
 
     /// What each user has to bring for it; nothing where all share one way.
     #[must_use]
-    pub fn credential_kind(&self) -> Option<CredentialKind> {
+    pub fn takes(&self) -> Option<Takes<'_>> {
         self.settings.as_ref().and_then(|settings| settings.auth.of_each_user())
+    }
+
+    /// Of which kind that is.
+    #[must_use]
+    pub fn credential_kind(&self) -> Option<CredentialKind> {
+        self.takes().map(|takes| takes.kind)
     }
 
     /// Counts its settings from 1; names the sealed secrets.
@@ -357,6 +405,7 @@ impl Decider for Connection {
         use ConnectionCommand as Command;
         match (self.status, command) {
             (Status::Unknown, Command::Register { by, settings }) => {
+                settings.check()?;
                 Ok(vec![ConnectionEvent::ConnectionRegistered {
                     by: by.clone(),
                     settings: settings.clone(),
@@ -373,6 +422,7 @@ impl Decider for Connection {
                 Ok(Vec::new())
             }
             (Status::Registered, Command::Reconfigure { by, settings, .. }) => {
+                settings.check()?;
                 Ok(vec![ConnectionEvent::ConnectionReconfigured {
                     by: by.clone(),
                     settings: settings.clone(),

@@ -7,6 +7,7 @@
 pub mod api_key;
 pub mod connection;
 mod decider;
+pub mod environment;
 mod event;
 pub mod identity_provider;
 mod ids;

@@ -62,6 +62,7 @@ impl From<ConnectionError> for Problem {
             ConnectionError::Exists => Code::ConnectionExists,
             ConnectionError::Retired => Code::ConnectionRetired,
             ConnectionError::Reconfigured => Code::ConnectionReconfigured,
+            ConnectionError::Settings(_) => Code::InvalidConnection,
         };
         Self::new(code, error.to_string())
     }
@@ -129,7 +130,9 @@ impl From<UserConnectionError> for Problem {
         let code = match &error {
             UserConnectionError::Unknown => Code::UserConnectionNotFound,
             UserConnectionError::NoConnection(_) => Code::ConnectionNotFound,
-            UserConnectionError::Shared(_) | UserConnectionError::OtherKind { .. } => Code::InvalidCredential,
+            UserConnectionError::Shared(_)
+            | UserConnectionError::OtherKind { .. }
+            | UserConnectionError::OtherVariables(_) => Code::InvalidCredential,
             UserConnectionError::Overtaken => Code::WrittenMeanwhile,
             UserConnectionError::LinkSeconds => Code::InvalidLink,
             UserConnectionError::LinkUnknown

@@ -38,6 +38,7 @@ fn two_keys_are_enough_to_start() {
     assert_eq!(config.call_deadline, Duration::from_secs(60));
     assert_eq!(config.shutdown_grace, Duration::from_secs(10));
     assert_eq!((config.body_bytes_max, config.result_bytes_max), (4 << 20, 16 << 20));
+    assert_eq!((config.children_max, config.children_of_connection_max), (64, 48));
     assert_eq!((config.log_format, config.log_filter.as_str()), (LogFormat::Text, "info"));
     assert_eq!(config.admin_key.expose(), ADMIN_KEY);
 }

@@ -57,6 +57,7 @@ pub(super) async fn keep(
                 at: now(),
                 link: ticket.link.clone(),
                 kind: credential.kind(),
+                variables: credential.variables(),
                 scopes: scopes.clone(),
                 expires_at,
                 code: code.digest(),

@@ -21,6 +21,7 @@ mod ticket;
 
 use actix_web::web;
 use proctor_domain::Name;
+use proctor_domain::environment::{VALUE_BYTES_MAX, VARIABLES_MAX};
 
 pub use authorize::{Confirmed, NotConfirmed, confirm};
 pub use client::revoke;
@@ -30,6 +31,9 @@ pub use refresh::{Due, Renewed, due, renew, renew_soon};
 
 use crate::proctor::Proctor;
 
+/// Longest form that is read, in bytes: each byte of a value may be sent as three, and names are short.
+const FORM_BYTES_MAX: usize = VARIABLES_MAX * (3 * VALUE_BYTES_MAX + 1_024);
+
 /// The people's door.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
@@ -37,6 +41,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(web::resource("/connect/client/{connection}").route(web::get().to(documents::client)))
         .service(
             web::resource("/connect/{link}")
+                .app_data(web::FormConfig::default().limit(FORM_BYTES_MAX))
                 .route(web::get().to(show::show))
                 .route(web::post().to(start::start)),
         );

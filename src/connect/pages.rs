@@ -13,7 +13,7 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use proctor_domain::connection::CredentialKind;
+use proctor_domain::connection::{CredentialKind, Takes};
 use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = include_str!("pages.css");
@@ -31,7 +31,7 @@ pub(super) struct Question<'a> {
     /// For an account where.
     pub connection: &'a str,
     /// What is to be brought.
-    pub kind: CredentialKind,
+    pub takes: Takes<'a>,
     /// What it will be used for, each with its description if there is one.
     pub scopes: Vec<(&'a str, Option<&'a str>)>,
     /// Where people authorize, by its host.
@@ -65,7 +65,7 @@ pub(super) fn question(status: StatusCode, asked: &Question<'_>) -> HttpResponse
         let _infallible = write!(main, "<p class=\"wrong\" role=\"alert\">{}</p>", escaped(wrong));
     }
     main.push_str("<form method=\"post\">");
-    match asked.kind {
+    match asked.takes.kind {
         CredentialKind::Oauth2 => {
             let provider = asked.provider.as_deref().unwrap_or("the provider");
             let _infallible = write!(
@@ -80,6 +80,12 @@ pub(super) fn question(status: StatusCode, asked: &Question<'_>) -> HttpResponse
         CredentialKind::Basic => {
             main.push_str(&field("username", "User name", "text"));
             main.push_str(&field("password", "Password", "password"));
+        }
+        CredentialKind::Environment => {
+            for variable in asked.takes.variables {
+                let name = escaped(&field_of(&variable.name));
+                main.push_str(&field(&name, &escaped(variable.shown()), "password"));
+            }
         }
     }
     main.push_str("<button type=\"submit\">Continue</button></form>");
@@ -96,11 +102,17 @@ pub(super) fn message(status: StatusCode, title: &str, text: &str) -> HttpRespon
     page(status, &escaped(title), &main)
 }
 
+/// All are HTML.
 fn field(name: &str, label: &str, kind: &str) -> String {
     format!(
         "<label for=\"{name}\">{label}</label><input id=\"{name}\" name=\"{name}\" type=\"{kind}\" required \
          autocomplete=\"off\" autocapitalize=\"off\" spellcheck=\"false\">"
     )
+}
+
+/// The name of the field for a variable of the environment.
+pub(super) fn field_of(variable: &str) -> String {
+    format!("env-{variable}")
 }
 
 /// `title` and `main` are HTML.
@@ -145,6 +157,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use actix_web::body::MessageBody as _;
+    use proctor_domain::environment::Variable;
 
     use super::*;
 
@@ -159,12 +172,15 @@ mod tests {
         let asked = Question {
             app: nasty,
             connection: nasty,
-            kind: CredentialKind::Oauth2,
+            takes: CredentialKind::Oauth2.into(),
             scopes: vec![(nasty, Some(nasty)), (nasty, None)],
             provider: Some(nasty.to_owned()),
             wrong: Some(nasty),
         };
-        let html = html(question(StatusCode::OK, &asked)) + &html(message(StatusCode::OK, nasty, nasty));
+        let variables = [Variable { name: nasty.to_owned(), label: None }];
+        let takes = Takes { kind: CredentialKind::Environment, variables: &variables };
+        let said = html(question(StatusCode::OK, &asked)) + &html(message(StatusCode::OK, nasty, nasty));
+        let html = said + &html(question(StatusCode::OK, &Question { takes, ..asked }));
         assert!(!html.contains("<img") && !html.contains('\u{202e}'), "{html}");
         assert!(html.contains("&lt;img src=x onerror=&quot;a()&quot;&gt;&#39;&amp;"), "{html}");
     }

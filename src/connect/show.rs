@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use proctor_domain::connection::{Connection, CredentialKind};
+use proctor_domain::connection::{Connection, Takes};
 use proctor_domain::user_connection::{Link, UserConnection, UserConnectionError};
 use url::Url;
 
@@ -64,7 +64,7 @@ impl Opened {
         let question = Question {
             app: &proctor.config.app_name,
             connection: self.ticket.connection.as_str(),
-            kind: self.kind(),
+            takes: self.takes(),
             scopes: scopes.collect(),
             provider,
             wrong,
@@ -72,8 +72,9 @@ impl Opened {
         pages::question(status, &question)
     }
 
-    pub(super) fn kind(&self) -> CredentialKind {
-        self.link.kind()
+    /// What the person is asked for, as the connection wants it now.
+    pub(super) fn takes(&self) -> Takes<'_> {
+        self.connection.takes().unwrap_or_else(|| self.link.kind().into())
     }
 }
 
@@ -88,6 +89,7 @@ pub(super) fn refused(error: &UserConnectionError) -> HttpResponse {
         | Error::NoConnection(_)
         | Error::Shared(_)
         | Error::OtherKind { .. }
+        | Error::OtherVariables(_)
         | Error::Overtaken
         | Error::LinkSeconds
         | Error::LinkUnknown

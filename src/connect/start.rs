@@ -1,5 +1,6 @@
 //! `POST /connect/{link}`: sends the person on to the authorization server, or takes in what was typed.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 
 use actix_web::http::StatusCode;
@@ -9,12 +10,11 @@ use proctor_domain::Event;
 use proctor_domain::connection::{AuthMethod, CredentialKind};
 use proctor_domain::oauth2::Oauth2;
 use proctor_domain::user_connection::{UserConnection, UserConnectionCommand, UserConnectionEvent};
-use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::authorize::{self, NotKept};
-use super::pages::guarded;
+use super::pages::{field_of, guarded};
 use super::redirect_uri;
 use super::show::{Opened, later, opened, refused, unavailable};
 use super::ticket::{Pkce, Ticket, digest, random};
@@ -27,14 +27,8 @@ const BROWSER: &str = "proctor_connect";
 /// The same where a browser refuses to take it from another host, or over an open line (RFC 6265bis).
 const BROWSER_OF_HTTPS: &str = "__Host-proctor_connect";
 
-/// What was typed.
-#[derive(Default, Deserialize)]
-pub(super) struct Typed {
-    key: Option<Zeroizing<String>>,
-    token: Option<Zeroizing<String>>,
-    username: Option<Zeroizing<String>>,
-    password: Option<Zeroizing<String>>,
-}
+/// What was typed, by the fields' names.
+pub(super) type Typed = BTreeMap<String, Zeroizing<String>>;
 
 pub(super) async fn start(
     proctor: web::Data<Proctor>,
@@ -111,21 +105,28 @@ async fn send_on(proctor: &Proctor, request: &HttpRequest, ticket: &Ticket, oaut
         .finish()
 }
 
-async fn take_in(proctor: &Proctor, opened: &Opened, auth: &AuthMethod, typed: Typed) -> HttpResponse {
+async fn take_in(proctor: &Proctor, opened: &Opened, auth: &AuthMethod, mut typed: Typed) -> HttpResponse {
     let trimmed = |text: Option<Zeroizing<String>>| {
         text.map(|text| Zeroizing::new(text.trim().to_owned())).filter(|text| !text.is_empty())
     };
-    let credential = match opened.kind() {
-        CredentialKind::ApiKey => trimmed(typed.key).map(|key| Credential::ApiKey { key }),
-        CredentialKind::Bearer => trimmed(typed.token).map(|token| Credential::Bearer { token }),
-        CredentialKind::Basic => trimmed(typed.username)
-            .zip(typed.password)
+    let takes = opened.takes();
+    let credential = match takes.kind {
+        CredentialKind::ApiKey => trimmed(typed.remove("key")).map(|key| Credential::ApiKey { key }),
+        CredentialKind::Bearer => trimmed(typed.remove("token")).map(|token| Credential::Bearer { token }),
+        CredentialKind::Basic => trimmed(typed.remove("username"))
+            .zip(typed.remove("password"))
             .map(|(username, password)| Credential::Basic { username, password }),
+        CredentialKind::Environment => takes
+            .variables
+            .iter()
+            .map(|wanted| Some((wanted.name.clone(), trimmed(typed.remove(&field_of(&wanted.name)))?)))
+            .collect::<Option<_>>()
+            .map(|variables| Credential::Environment { variables }),
         CredentialKind::Oauth2 => None,
     };
     let asked_again = |wrong: &str| opened.question(proctor, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong));
     let Some(credential) = credential else { return asked_again("Fill in the form, please.") };
-    if let Err(error) = credential.header(auth) {
+    if let Err(error) = credential.carried(auth) {
         return asked_again(&error.to_string());
     }
     match authorize::keep(proctor, &opened.ticket, &credential, Vec::new(), None).await {

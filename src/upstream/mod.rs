@@ -72,6 +72,8 @@ pub enum Transport {
         args: Vec<String>,
         /// Environment variables beside `PATH`, `HOME` and `LANG`.
         env: Vec<(String, Zeroizing<String>)>,
+        /// Those that the user brought; the child is that user's alone.
+        of_user: Vec<(String, Zeroizing<String>)>,
     },
 }
 
@@ -230,8 +232,10 @@ pub struct Limits {
     pub idle_max: Duration,
     /// Isolation keys open at a time.
     pub open_max: usize,
-    /// Child processes at a time.
+    /// Child processes at a time, those that are ending included.
     pub children_max: usize,
+    /// The same of one connection, so that no connection takes the place of all others.
+    pub children_of_connection_max: usize,
     /// Tools of one upstream.
     pub tools_max: usize,
     /// Bytes of all definitions of one upstream.
@@ -247,6 +251,7 @@ impl Default for Limits {
             idle_max: Duration::from_secs(300),
             open_max: 10_000,
             children_max: 64,
+            children_of_connection_max: 48,
             tools_max: 2_000,
             catalog_bytes_max: 16 * 1024 * 1024,
         }

@@ -2,7 +2,8 @@
 //!
 //! **Invariants.** Connections, MCP sessions and child processes are kept per isolation key:
 //! connection, configuration, credential and subject, the last only where the connection is not
-//! shared. Nothing in use is closed to make room.
+//! shared. Nothing in use is closed to make room. A child that has a replaced credential of its user
+//! gets no new call and ends with its last one.
 
 use std::{
     sync::{
@@ -31,6 +32,7 @@ use super::{
     failure::{Failure, Shown},
     http::{fetch, tell},
     line::{Flight, Outgoing, Pass, next_id},
+    stdio::Places,
     way::Way,
 };
 
@@ -48,6 +50,7 @@ struct Inner {
     dialer: Dialer,
     runtime: Handle,
     open: DashMap<Key, Arc<Slot>>,
+    places: Arc<Places>,
     /// Held while an upstream is added, so that the limits are kept exactly.
     opening: Mutex<()>,
     epoch: Instant,
@@ -60,6 +63,15 @@ struct Key {
     credential_generation: u64,
     /// Absent where all subjects share.
     subject: Option<String>,
+}
+
+impl Key {
+    /// Whether the other is of the same user and connection, with an older credential.
+    fn replaces(&self, other: &Self) -> bool {
+        self.connection == other.connection
+            && self.subject == other.subject
+            && (self.generation, self.credential_generation) > (other.generation, other.credential_generation)
+    }
 }
 
 struct Slot {
@@ -104,6 +116,7 @@ impl Upstreams {
         let runtime = Handle::current();
         let inner = Arc::new(Inner {
             dialer: Dialer::new(limits.connect_wait),
+            places: Places::new(limits.children_max, limits.children_of_connection_max),
             limits: Arc::new(limits),
             runtime: runtime.clone(),
             open: DashMap::new(),
@@ -203,7 +216,7 @@ impl Upstreams {
     /// # Errors
     /// With what went wrong and what to do, for an administrator.
     pub async fn probe(&self, target: &Target) -> Result<Probed, UpstreamError> {
-        let way = self.0.way(target).map_err(|failure| error(target, failure))?;
+        let way = self.0.way(target, None).map_err(|failure| error(target, failure))?;
         let probed = self.in_time(target, way.probe()).await;
         way.close().await;
         probed
@@ -214,7 +227,7 @@ impl Upstreams {
     /// # Errors
     /// With what went wrong and what to do, for an administrator.
     pub async fn catalog(&self, target: &Target) -> Result<(Catalog, Probed), UpstreamError> {
-        let way = self.0.way(target).map_err(|failure| error(target, failure))?;
+        let way = self.0.way(target, None).map_err(|failure| error(target, failure))?;
         let work = async {
             let probed = way.probe().await?;
             let era = probed.era;
@@ -262,6 +275,25 @@ impl Upstreams {
         self.0.runtime.spawn(close_all(closing));
     }
 
+    /// Ends the children of this connection, of one subject or of all. At once, or where they may
+    /// finish, with the calls that they are answering; either way nobody else gets one.
+    pub fn end_children(&self, connection: &str, subject: Option<&str>, may_finish: bool) {
+        let mut ended = Vec::new();
+        self.0.open.retain(|key, slot| {
+            let is_theirs = key.connection == connection
+                && subject.is_none_or(|subject| key.subject.as_deref() == Some(subject));
+            let keep = !is_theirs || !slot.is_child();
+            if !keep {
+                ended.push(slot.clone());
+            }
+            keep
+        });
+        // A child ends when nobody holds its slot any more.
+        if !may_finish {
+            self.0.runtime.spawn(close_all(ended));
+        }
+    }
+
     /// Closes everything, and returns when child processes have ended.
     pub async fn shutdown(&self) {
         let mut closing = Vec::new();
@@ -278,8 +310,8 @@ impl Inner {
         u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn way(&self, target: &Target) -> Result<Way, Failure> {
-        Way::new(target, &self.dialer, &self.limits, &self.runtime)
+    fn way(&self, target: &Target, places: Option<&Arc<Places>>) -> Result<Way, Failure> {
+        Way::new(target, &self.dialer, &self.limits, places, &self.runtime)
     }
 
     /// The slot of an isolation key, opened where it is not.
@@ -297,26 +329,46 @@ impl Inner {
         if let Some(slot) = self.open.get(&key) {
             return Ok(InUse::new(&slot, self));
         }
-        let way = self.way(target)?;
-        self.make_room(&way)?;
+        let way = self.way(target, Some(&self.places))?;
+        let is_child = way.is_child();
         let slot =
             Arc::new(Slot { way, users: AtomicUsize::new(0), used_at_us: AtomicU64::new(self.now_us()) });
         let in_use = InUse::new(&slot, self);
+        if is_child {
+            self.open.retain(|known, slot| !(slot.is_child() && key.replaces(known)));
+            if self.open.iter().any(|slot| slot.is_child() && slot.key().replaces(&key)) {
+                // A call from before the credential was replaced has a child for itself.
+                return Ok(in_use);
+            }
+        }
+        self.make_room(&key, is_child)?;
         self.open.insert(key, slot);
         Ok(in_use)
     }
 
     /// Closes the upstream that was idle for longest, if the limits are reached.
-    fn make_room(&self, way: &Way) -> Result<(), Failure> {
-        let children = || self.open.iter().filter(|slot| slot.is_child()).count();
-        let too_many_children = way.is_child() && children() >= self.limits.children_max;
-        if !too_many_children && self.open.len() < self.limits.open_max {
+    fn make_room(&self, key: &Key, is_child: bool) -> Result<(), Failure> {
+        let of_connection = |known: &Key| known.connection == key.connection;
+        let children = |counts: &dyn Fn(&Key) -> bool| {
+            self.open.iter().filter(|slot| slot.is_child() && counts(slot.key())).count()
+        };
+        let too_many_of_connection =
+            is_child && children(&of_connection) >= self.limits.children_of_connection_max;
+        let too_many_children = is_child && children(&|_| true) >= self.limits.children_max;
+        if !too_many_of_connection && !too_many_children && self.open.len() < self.limits.open_max {
             return Ok(());
         }
+        let makes_room = |slot: &Slot, known: &Key| {
+            if too_many_of_connection {
+                slot.is_child() && of_connection(known)
+            } else {
+                slot.is_child() || !too_many_children
+            }
+        };
         let oldest = self
             .open
             .iter()
-            .filter(|slot| slot.is_idle() && (slot.is_child() || !too_many_children))
+            .filter(|slot| slot.is_idle() && makes_room(slot, slot.key()))
             .min_by_key(|slot| slot.used_at_us.load(Ordering::Relaxed))
             .map(|slot| slot.key().clone());
         // Asked again under the map's own lock: somebody may have started to use it.
@@ -326,6 +378,10 @@ impl Inner {
                 self.runtime.spawn(close_all(vec![slot]));
                 Ok(())
             }
+            None if too_many_of_connection => Err(Failure::unsent(
+                FailureKind::Busy,
+                "was not called: as many of its processes as allowed are in use; try again later",
+            )),
             None => Err(Failure::unsent(
                 FailureKind::Busy,
                 "was not called: as many upstreams as allowed are in use; try again later",

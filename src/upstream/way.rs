@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     http::HttpUpstream,
     line::{Outgoing, Pass, discover},
-    stdio::{Program, StdioUpstream},
+    stdio::{Places, Program, StdioUpstream},
 };
 
 /// Ending a session or a child when it is closed may take so long.
@@ -19,7 +19,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) enum Way {
     Http(Arc<HttpUpstream>),
-    Stdio(StdioUpstream),
+    Stdio(Box<StdioUpstream>),
 }
 
 impl Way {
@@ -28,6 +28,7 @@ impl Way {
         target: &Target,
         dialer: &Dialer,
         limits: &Arc<Limits>,
+        places: Option<&Arc<Places>>,
         runtime: &Handle,
     ) -> Result<Self, Failure> {
         match &target.transport {
@@ -39,14 +40,16 @@ impl Way {
                 let http = HttpUpstream::new(url, &target.auth, reach, dialer.clone(), limits.clone())?;
                 Ok(Self::Http(Arc::new(http)))
             }
-            Transport::Stdio { command, args, env } => {
+            Transport::Stdio { command, args, env, of_user } => {
                 let program = Program {
                     connection: target.connection.clone(),
                     command: command.clone(),
                     args: args.clone(),
                     env: env.clone(),
+                    of_user: of_user.clone(),
                 };
-                Ok(Self::Stdio(StdioUpstream::new(program, limits.clone(), runtime.clone())))
+                let (places, limits, runtime) = (places.cloned(), limits.clone(), runtime.clone());
+                Ok(Self::Stdio(Box::new(StdioUpstream::new(program, places, limits, runtime))))
             }
         }
     }
@@ -86,7 +89,7 @@ impl Way {
                 Ok(probed)
             }
             Self::Stdio(upstream) => {
-                let starting = upstream.starting()?;
+                let starting = upstream.starting().await?;
                 let (ready, probed) = discover(&starting).await?;
                 upstream.adopt(&starting, ready).await;
                 Ok(probed)

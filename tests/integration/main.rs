@@ -14,6 +14,7 @@ mod dice;
 mod door_bad_input;
 mod door_legacy;
 mod door_modern;
+mod environment;
 mod http;
 mod isolation;
 mod login;

@@ -75,7 +75,7 @@ impl Session {
             generation: connection.generation(),
             user_generation: None,
         };
-        let (status, user_generation) = match (connection.credential_kind(), &grounds.user_connection) {
+        let (status, user_generation) = match (connection.takes(), &grounds.user_connection) {
             (None, _) => (Status::Active, None),
             (Some(takes), Some(account)) => (account.status_for(takes), Some(account.generation())),
             (Some(_), None) => (Status::Missing, None),

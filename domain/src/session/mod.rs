@@ -237,7 +237,7 @@ impl Session {
             .iter()
             .filter(|account| needed(&account.name))
             .filter_map(|account| {
-                let status = account.user_connection.status_for(account.connection.credential_kind()?);
+                let status = account.user_connection.status_for(account.connection.takes()?);
                 (status != Status::Active).then(|| (account.name.clone(), status))
             })
             .collect();

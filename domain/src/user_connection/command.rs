@@ -18,6 +18,8 @@ pub enum UserConnectionCommand {
         connection: Name,
         /// What the credential is.
         kind: CredentialKind,
+        /// The variables that it has, where it is of those.
+        variables: Vec<String>,
         /// The connection as it is set.
         grounds: Arc<Connection>,
         /// The generation that the sealed credential was written for.
@@ -69,6 +71,8 @@ pub enum UserConnectionCommand {
         link: String,
         /// What the person brought.
         kind: CredentialKind,
+        /// The variables that it has, where it is of those.
+        variables: Vec<String>,
         /// What it may be used for.
         scopes: Vec<String>,
         /// Until when it can be used without being renewed.

@@ -26,6 +26,9 @@ pub enum UserConnectionError {
         /// What was given.
         given: CredentialKind,
     },
+    /// A credential with other variables than the connection takes.
+    #[error("connection \"{0}\" takes other variables by now: set the credential anew with exactly those")]
+    OtherVariables(Name),
     /// Another credential was put in force meanwhile.
     #[error("another credential was put in force meanwhile: try again")]
     Overtaken,

@@ -19,6 +19,9 @@ pub enum UserConnectionEvent {
         connection: Name,
         /// What the credential is.
         kind: CredentialKind,
+        /// The variables that it has, where it is of those.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        variables: Vec<String>,
         /// Counts the user's credentials for this connection from 1; names the sealed one.
         generation: u32,
         /// The link that it came by, if it came by one.
@@ -68,6 +71,9 @@ pub enum UserConnectionEvent {
         link: String,
         /// What it is.
         kind: CredentialKind,
+        /// The variables that it has, where it is of those.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        variables: Vec<String>,
         /// What it may be used for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         scopes: Vec<String>,

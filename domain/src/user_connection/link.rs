@@ -30,9 +30,18 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Step {
     Issued,
-    Started { attempt: u32, browser: String },
+    Started {
+        attempt: u32,
+        browser: String,
+    },
     CodeTaken,
-    Authorized { scopes: Vec<String>, expires_at: Option<Micros>, code: String, confirm_by: Micros },
+    Authorized {
+        variables: Vec<String>,
+        scopes: Vec<String>,
+        expires_at: Option<Micros>,
+        code: String,
+        confirm_by: Micros,
+    },
     Failed,
 }
 

@@ -7,7 +7,7 @@ mod link;
 
 use serde::{Deserialize, Serialize};
 
-use crate::connection::{Connection, CredentialKind};
+use crate::connection::{Connection, CredentialKind, Takes};
 use crate::decider::aggregate;
 use crate::{Decider, Micros, Name, Place, ReplicaId, SubjectId};
 
@@ -64,6 +64,7 @@ pub struct UserConnection {
     version: u64,
     status: Status,
     kind: Option<CredentialKind>,
+    variables: Vec<String>,
     generation: u32,
     reason: Option<String>,
     since: Micros,
@@ -94,11 +95,12 @@ impl UserConnection {
         format!("{subject}.{connection}")
     }
 
-    /// Whether the account can be used for a connection that takes this kind. A credential of
-    /// another kind, from before the connection was set anew, is as good as none.
+    /// Whether the account can be used for a connection that takes this. A credential of another
+    /// kind or with other variables, from before the connection was set anew, is as good as none.
     #[must_use]
-    pub fn status_for(&self, takes: CredentialKind) -> Status {
-        if self.status == Status::Active && self.kind != Some(takes) { Status::Missing } else { self.status }
+    pub fn status_for<'a>(&self, takes: impl Into<Takes<'a>>) -> Status {
+        let is_other = || !self.kind.is_some_and(|kind| takes.into().is_met_by(kind, &self.variables));
+        if self.status == Status::Active && is_other() { Status::Missing } else { self.status }
     }
 
     /// What the last credential is or was.
@@ -169,24 +171,28 @@ impl UserConnection {
         self.link.as_ref().filter(|link| link.id == id).ok_or(UserConnectionError::LinkUnknown)
     }
 
-    fn takes(connection: &Name, grounds: &Connection) -> Result<CredentialKind, UserConnectionError> {
+    fn takes<'a>(connection: &Name, grounds: &'a Connection) -> Result<Takes<'a>, UserConnectionError> {
         if !grounds.is_usable() {
             return Err(UserConnectionError::NoConnection(connection.clone()));
         }
-        grounds.credential_kind().ok_or_else(|| UserConnectionError::Shared(connection.clone()))
+        grounds.takes().ok_or_else(|| UserConnectionError::Shared(connection.clone()))
     }
 
-    /// A credential of this kind and generation, as it may be put in force now.
+    /// A credential of this kind, these variables and this generation, as it may be put in force now.
     fn check_new(
         &self,
         connection: &Name,
         grounds: &Connection,
-        given: CredentialKind,
+        (given, variables): (CredentialKind, &[String]),
         generation: u32,
     ) -> Result<(), UserConnectionError> {
         let takes = Self::takes(connection, grounds)?;
-        if takes != given {
-            return Err(UserConnectionError::OtherKind { connection: connection.clone(), takes, given });
+        if takes.kind != given {
+            let (connection, takes) = (connection.clone(), takes.kind);
+            return Err(UserConnectionError::OtherKind { connection, takes, given });
+        }
+        if !takes.is_met_by(given, variables) {
+            return Err(UserConnectionError::OtherVariables(connection.clone()));
         }
         if generation != self.generation + 1 {
             return Err(UserConnectionError::Overtaken);
@@ -211,13 +217,14 @@ impl Decider for UserConnection {
         use UserConnectionCommand as Command;
         use UserConnectionEvent as Event;
         match command {
-            Command::Activate { by, subject, connection, kind, grounds, generation } => {
-                self.check_new(connection, grounds, *kind, *generation)?;
+            Command::Activate { by, subject, connection, kind, variables, grounds, generation } => {
+                self.check_new(connection, grounds, (*kind, variables), *generation)?;
                 Ok(vec![Event::UserConnectionActivated {
                     by: by.clone(),
                     subject: subject.clone(),
                     connection: connection.clone(),
                     kind: *kind,
+                    variables: variables.clone(),
                     generation: *generation,
                     link: None,
                     scopes: Vec::new(),
@@ -232,7 +239,7 @@ impl Decider for UserConnection {
                     by: by.clone(),
                     subject: subject.clone(),
                     connection: connection.clone(),
-                    kind: Self::takes(connection, grounds)?,
+                    kind: Self::takes(connection, grounds)?.kind,
                     link: link.clone(),
                     expires_at: at.plus_seconds(*ttl_seconds),
                 }])
@@ -246,7 +253,7 @@ impl Decider for UserConnection {
                 self.link_of(link)?.check_answer(*at, *attempt, browser)?;
                 Ok(vec![Event::UserConnectionCodeTaken { link: link.clone(), attempt: *attempt }])
             }
-            Command::Authorize { at, link, kind, scopes, expires_at, code } => {
+            Command::Authorize { at, link, kind, variables, scopes, expires_at, code } => {
                 let known = self.link_of(link)?;
                 if known.kind != *kind {
                     return Err(UserConnectionError::LinkUnknown);
@@ -257,6 +264,7 @@ impl Decider for UserConnection {
                 Ok(vec![Event::UserConnectionAuthorized {
                     link: link.clone(),
                     kind: *kind,
+                    variables: variables.clone(),
                     scopes: scopes.clone(),
                     expires_at: *expires_at,
                     code: code.clone(),
@@ -274,7 +282,8 @@ impl Decider for UserConnection {
             },
             Command::Confirm { at, by, subject, connection, grounds, link, code, generation } => {
                 let known = self.link_of(link).map_err(|_| UserConnectionError::CodeUnknown)?;
-                let Step::Authorized { scopes, expires_at, code: given, confirm_by } = &known.step else {
+                let Step::Authorized { variables, scopes, expires_at, code: given, confirm_by } = &known.step
+                else {
                     return Err(UserConnectionError::CodeUnknown);
                 };
                 if code != given {
@@ -283,12 +292,13 @@ impl Decider for UserConnection {
                 if at >= confirm_by {
                     return Err(UserConnectionError::CodeExpired);
                 }
-                self.check_new(connection, grounds, known.kind, *generation)?;
+                self.check_new(connection, grounds, (known.kind, variables), *generation)?;
                 Ok(vec![Event::UserConnectionActivated {
                     by: by.clone(),
                     subject: subject.clone(),
                     connection: connection.clone(),
                     kind: known.kind,
+                    variables: variables.clone(),
                     generation: *generation,
                     link: Some(link.clone()),
                     scopes: scopes.clone(),
@@ -355,9 +365,12 @@ impl Decider for UserConnection {
         use UserConnectionEvent as Event;
         self.version += 1;
         match event {
-            Event::UserConnectionActivated { kind, generation, link, scopes, expires_at, .. } => {
+            Event::UserConnectionActivated {
+                kind, variables, generation, link, scopes, expires_at, ..
+            } => {
                 self.become_now(Status::Active, None, place);
                 self.kind = Some(*kind);
+                self.variables.clone_from(variables);
                 self.generation = *generation;
                 self.scopes.clone_from(scopes);
                 self.expires_at = *expires_at;
@@ -379,10 +392,12 @@ impl Decider for UserConnection {
                 self.step_to(link, Step::Started { attempt: *attempt, browser: browser.clone() });
             }
             Event::UserConnectionCodeTaken { link, .. } => self.step_to(link, Step::CodeTaken),
-            Event::UserConnectionAuthorized { link, scopes, expires_at, code, confirm_by, .. } => {
-                let (scopes, expires_at) = (scopes.clone(), *expires_at);
+            Event::UserConnectionAuthorized {
+                link, variables, scopes, expires_at, code, confirm_by, ..
+            } => {
+                let (variables, scopes, expires_at) = (variables.clone(), scopes.clone(), *expires_at);
                 let (code, confirm_by) = (code.clone(), *confirm_by);
-                self.step_to(link, Step::Authorized { scopes, expires_at, code, confirm_by });
+                self.step_to(link, Step::Authorized { variables, scopes, expires_at, code, confirm_by });
             }
             Event::UserConnectionAuthorizationFailed { link, .. } => self.step_to(link, Step::Failed),
             Event::UserConnectionRefreshClaimed { replica, until, .. } => {

@@ -4,6 +4,7 @@
 
 mod api_key;
 mod connection;
+mod environment;
 mod forms;
 mod identity_provider;
 mod leaf;

@@ -141,6 +141,7 @@ pub fn activated(generation: u32) -> UserConnectionEvent {
         subject: "sub_1".into(),
         connection: name("gmail"),
         kind: CredentialKind::Bearer,
+        variables: Vec::new(),
         generation,
         link: None,
         scopes: Vec::new(),

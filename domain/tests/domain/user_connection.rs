@@ -16,6 +16,7 @@ fn activate(generation: u32, kind: CredentialKind, grounds: Arc<Connection>) -> 
         subject: "sub_1".into(),
         connection: name("gmail"),
         kind,
+        variables: Vec::new(),
         grounds,
         generation,
     }

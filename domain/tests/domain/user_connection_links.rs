@@ -62,6 +62,7 @@ fn authorize(at: Micros, kind: CredentialKind) -> UserConnectionCommand {
         at,
         link: "lnk_1".to_owned(),
         kind,
+        variables: Vec::new(),
         scopes: vec!["read".to_owned()],
         expires_at: Some(ENDS),
         code: "hash".to_owned(),
@@ -72,6 +73,7 @@ fn authorized() -> UserConnectionEvent {
     UserConnectionEvent::UserConnectionAuthorized {
         link: "lnk_1".to_owned(),
         kind: CredentialKind::Bearer,
+        variables: Vec::new(),
         scopes: vec!["read".to_owned()],
         expires_at: Some(ENDS),
         code: "hash".to_owned(),
@@ -98,6 +100,7 @@ fn activated_by_link(generation: u32) -> UserConnectionEvent {
         subject: "sub_1".into(),
         connection: name("gmail"),
         kind: CredentialKind::Bearer,
+        variables: Vec::new(),
         generation,
         link: Some("lnk_1".to_owned()),
         scopes: vec!["read".to_owned()],

@@ -13,12 +13,19 @@ const ENDS: Micros = Micros(NOW.0 + 600_000_000);
 fn with_end(generation: u32) -> UserConnectionEvent {
     match activated(generation) {
         UserConnectionEvent::UserConnectionActivated {
-            by, subject, connection, kind, generation, ..
+            by,
+            subject,
+            connection,
+            kind,
+            variables,
+            generation,
+            ..
         } => UserConnectionEvent::UserConnectionActivated {
             by,
             subject,
             connection,
             kind,
+            variables,
             generation,
             link: None,
             scopes: Vec::new(),

@@ -56,7 +56,7 @@ async fn target_of_user(
     connection: &Connection,
     user: &str,
 ) -> Result<Arc<Target>, Problem> {
-    let Some(takes) = connection.credential_kind() else {
+    let Some(takes) = connection.takes() else {
         let detail = format!("connection \"{name}\" takes no credential of each user: leave user out");
         return Err(Problem::new(Code::InvalidQuery, detail));
     };

@@ -70,7 +70,7 @@ fn shown(name: &str, connection: &Connection) -> Value {
         AuthMethod::Bearer { header, format } => {
             json!({ "type": "bearer", "header": header, "format": format })
         }
-        auth @ (AuthMethod::Basic | AuthMethod::Oauth2(_)) => json!(auth),
+        auth @ (AuthMethod::Basic | AuthMethod::Oauth2(_) | AuthMethod::Environment { .. }) => json!(auth),
     });
     json!({
         "name": name,

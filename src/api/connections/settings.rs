@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use proctor_domain::Name;
 use proctor_domain::connection::{AuthMethod, Settings, Transport};
+use proctor_domain::environment::{SettingsError, Variable};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -88,6 +89,15 @@ enum AuthBody {
     ApiKey { header: Option<String>, format: Option<String> },
     Bearer { header: Option<String>, format: Option<String> },
     Basic {},
+    Environment { variables: Vec<VariableBody> },
+}
+
+/// A variable of the child's environment that each user brings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VariableBody {
+    name: String,
+    label: Option<String>,
 }
 
 impl Default for AuthBody {
@@ -106,9 +116,11 @@ impl ConnectionBody {
         let auth = match &self.auth {
             AuthBody::Header { value, .. } => value.is_some(),
             AuthBody::Oauth2(wanted) => wanted.brings_secret(),
-            AuthBody::None {} | AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} => {
-                false
-            }
+            AuthBody::None {}
+            | AuthBody::ApiKey { .. }
+            | AuthBody::Bearer { .. }
+            | AuthBody::Basic {}
+            | AuthBody::Environment { .. } => false,
         };
         env || auth
     }
@@ -151,16 +163,6 @@ impl ConnectionBody {
         };
         let auth = match &self.auth {
             AuthBody::None {} => AuthMethod::None,
-            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} | AuthBody::Oauth2(_)
-                if matches!(transport, Transport::Stdio { .. }) =>
-            {
-                return Err(wrong("a child process takes no header, so no user can bring one"));
-            }
-            AuthBody::ApiKey { .. } | AuthBody::Bearer { .. } | AuthBody::Basic {} | AuthBody::Oauth2(_)
-                if self.shared =>
-            {
-                return Err(wrong("each user brings a credential of their own: shared must be false"));
-            }
             AuthBody::ApiKey { header, format } => AuthMethod::ApiKey {
                 header: checked_header(header.as_deref().unwrap_or(API_KEY_HEADER))?,
                 format: checked_format(format.as_deref().unwrap_or(PLACE))?,
@@ -170,6 +172,16 @@ impl ConnectionBody {
                 format: checked_format(format.as_deref().unwrap_or(BEARER_FORMAT))?,
             },
             AuthBody::Basic {} => AuthMethod::Basic,
+            AuthBody::Environment { variables } => {
+                let variable = |VariableBody { name, label }: &VariableBody| Variable {
+                    name: name.clone(),
+                    label: label.as_ref().map(|label| label.trim().to_owned()),
+                };
+                AuthMethod::Environment { variables: variables.iter().map(variable).collect() }
+            }
+            AuthBody::Oauth2(_) if matches!(transport, Transport::Stdio { .. }) => {
+                return Err(wrong(SettingsError::NoHeader.to_string()));
+            }
             AuthBody::Oauth2(_) => {
                 let Some(found) = discovered else {
                     return Err(wrong("its authorization server was not found"));
@@ -187,7 +199,9 @@ impl ConnectionBody {
             }
         };
         let (private_network, shared) = (self.private_network, self.shared);
-        Ok((Settings { transport, auth, private_network, shared }, secrets))
+        let settings = Settings { transport, auth, private_network, shared };
+        settings.check().map_err(|error| wrong(error.to_string()))?;
+        Ok((settings, secrets))
     }
 }
 
@@ -286,7 +300,8 @@ fn header_value(
             | AuthMethod::ApiKey { .. }
             | AuthMethod::Bearer { .. }
             | AuthMethod::Basic
-            | AuthMethod::Oauth2(_) => None,
+            | AuthMethod::Oauth2(_)
+            | AuthMethod::Environment { .. } => None,
         }
     };
     let Some(value) = value.cloned().or_else(kept) else {

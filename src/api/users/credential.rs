@@ -29,14 +29,14 @@ pub(in crate::api) async fn set(
         let detail = format!("the user must have 1 to {USER_CHARS_MAX} characters");
         return Err(Problem::new(Code::InvalidCredential, detail));
     }
-    let (name, connection, takes) = of_each_user(&proctor, &name).await?;
+    let (name, connection) = of_each_user(&proctor, &name).await?;
     if credential.kind() == CredentialKind::Oauth2 {
         let detail =
             "tokens of an authorization server are not set directly: give the user a link to authorize";
         return Err(Problem::new(Code::InvalidCredential, detail));
     }
     let auth = connection.settings().map(|settings| &settings.auth);
-    let sendable = auth.map(|auth| credential.header(auth)).transpose();
+    let sendable = auth.map(|auth| credential.carried(auth)).transpose();
     sendable.map_err(|error| Problem::new(Code::InvalidCredential, error.to_string()))?;
     let subject = reference(&proctor, &caller, &user).await?;
     let key = proctor.keyring.subject_key(&subject).await?;
@@ -61,6 +61,7 @@ pub(in crate::api) async fn set(
                 subject: subject.clone(),
                 connection: name.clone(),
                 kind: credential.kind(),
+                variables: credential.variables(),
                 grounds: connection,
                 generation,
             };
@@ -68,5 +69,5 @@ pub(in crate::api) async fn set(
         })
         .await?;
     let state = proctor.directory.state::<UserConnection>(&id).await?;
-    Ok(answer::ok(proctor.directory.position_of(&events), &shown(&user, &name, takes, &state)))
+    Ok(answer::ok(proctor.directory.position_of(&events), &shown(&user, &name, &connection, &state)))
 }

@@ -27,20 +27,20 @@ pub(in crate::api) async fn list(
     let mut of_each_user = Vec::new();
     for id in proctor.journal.reader().stream_ids("connection").await? {
         let connection = proctor.directory.state::<Connection>(&id).await?;
-        if let Some(takes) = connection.credential_kind().filter(|_| connection.is_usable()) {
-            of_each_user.push((id, takes));
+        if connection.is_usable() && connection.takes().is_some() {
+            of_each_user.push((id, connection));
         }
     }
     let names = of_each_user.iter().map(|(id, _)| id.clone()).collect();
     let (names, more) = page::of_names(names, after.as_deref(), limit);
     let mut items = Vec::new();
-    for (id, takes) in of_each_user.iter().filter(|(id, _)| names.contains(id)) {
+    for (id, connection) in of_each_user.iter().filter(|(id, _)| names.contains(id)) {
         let Ok(name) = Name::new(id) else { continue };
         let state = match &subject {
             Some(subject) => proctor.directory.state(&UserConnection::id(subject, &name)).await?,
             None => Arc::default(),
         };
-        items.push(shown(&user, &name, *takes, &state));
+        items.push(shown(&user, &name, connection, &state));
     }
     let cursor = page::cursor(&proctor, LIST, names.last().filter(|_| more))?;
     Ok(answer::ok(position, &page::shown(items, cursor.as_deref(), position)))

@@ -10,7 +10,7 @@ mod verify;
 use std::future::ready;
 use std::sync::Arc;
 
-use proctor_domain::connection::{Connection, CredentialKind};
+use proctor_domain::connection::{Connection, CredentialKind, Takes};
 use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, SubjectId};
@@ -54,11 +54,8 @@ pub(super) async fn reference(proctor: &Proctor, caller: &Caller, user: &str) ->
     }
 }
 
-/// The connection, and what each user brings to it.
-async fn of_each_user(
-    proctor: &Proctor,
-    name: &str,
-) -> Result<(Name, Arc<Connection>, CredentialKind), Problem> {
+/// The connection, to which each user brings something.
+async fn of_each_user(proctor: &Proctor, name: &str) -> Result<(Name, Arc<Connection>), Problem> {
     let unknown = || {
         let detail = format!("there is no connection \"{}\" in use: list them", name.escape_debug());
         Problem::new(Code::ConnectionNotFound, detail)
@@ -68,34 +65,35 @@ async fn of_each_user(
     if !connection.is_usable() {
         return Err(unknown());
     }
-    let takes = connection.credential_kind().ok_or_else(|| {
+    if connection.takes().is_none() {
         let detail =
             format!("connection \"{name}\" takes no credential of each user: reconfigure its auth first");
-        Problem::new(Code::InvalidCredential, detail)
-    })?;
-    Ok((name, connection, takes))
+        return Err(Problem::new(Code::InvalidCredential, detail));
+    }
+    Ok((name, connection))
 }
 
 /// A user's account as it is shown: without its credential.
-fn shown(user: &str, connection: &Name, takes: CredentialKind, account: &UserConnection) -> Value {
-    let status = status(account, takes);
+fn shown(user: &str, name: &Name, connection: &Connection, account: &UserConnection) -> Value {
+    let takes = connection.credential_kind();
+    let status = connection.takes().map_or(Status::Missing, |takes| status(account, takes));
     let known = account.generation() > 0;
     let is_active = status == Status::Active;
     json!({
         "user": user,
-        "connection": connection,
+        "connection": name,
         "state": status,
         "takes": takes,
         "generation": known.then(|| account.generation()),
         "since": known.then(|| time::shown(account.since())),
         "reason": account.reason().filter(|_| !is_active),
-        "scopes": (is_active && takes == CredentialKind::Oauth2).then(|| account.scopes()),
+        "scopes": (is_active && takes == Some(CredentialKind::Oauth2)).then(|| account.scopes()),
         "expires_at": account.expires_at().filter(|_| is_active).map(time::shown),
     })
 }
 
 /// The account's status as it is shown: one waits only as long as its link can be used.
-pub(super) fn status(account: &UserConnection, takes: CredentialKind) -> Status {
+pub(super) fn status(account: &UserConnection, takes: Takes<'_>) -> Status {
     match account.status_for(takes) {
         Status::Pending if !account.link().is_some_and(|link| link.is_pending(now())) => Status::Missing,
         status => status,

@@ -15,10 +15,10 @@ pub(in crate::api) async fn show(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (user, name) = path.into_inner();
-    let (name, _, takes) = of_each_user(&proctor, &name).await?;
+    let (name, connection) = of_each_user(&proctor, &name).await?;
     let state = match proctor.keyring.subject_of(&user).await? {
         Some(subject) => proctor.directory.fresh(&UserConnection::id(&subject, &name)).await?,
         None => Arc::default(),
     };
-    Ok(answer::ok(proctor.journal.head().position(), &shown(&user, &name, takes, &state)))
+    Ok(answer::ok(proctor.journal.head().position(), &shown(&user, &name, &connection, &state)))
 }

@@ -30,7 +30,7 @@ pub(in crate::api) async fn verify(
     Body(body): Body<Verification>,
 ) -> Result<HttpResponse, Problem> {
     let (user, name) = path.into_inner();
-    let (name, _, takes) = of_each_user(&proctor, &name).await?;
+    let (name, connection) = of_each_user(&proctor, &name).await?;
     let subject = proctor.keyring.subject_of(&user).await?;
     let confirm = || confirm(&proctor, caller.by(), subject.as_ref(), &name, &body.code);
     // Looked at once before, since somebody else's account has another stream.
@@ -63,7 +63,7 @@ pub(in crate::api) async fn verify(
         })
         .await?;
     let state = proctor.directory.state::<UserConnection>(&id).await?;
-    Ok(answer::ok(proctor.directory.position_of(&events), &shown(&user, &name, takes, &state)))
+    Ok(answer::ok(proctor.directory.position_of(&events), &shown(&user, &name, &connection, &state)))
 }
 
 fn changed() -> Problem {

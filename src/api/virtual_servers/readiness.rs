@@ -23,9 +23,9 @@ pub(in crate::api) async fn readiness(
     let connections: Vec<(Value, Status)> = accounts
         .iter()
         .filter_map(|account| {
-            let takes = account.connection.credential_kind()?;
+            let takes = account.connection.takes()?;
             let status = status(&account.user_connection, takes);
-            Some((json!({ "connection": account.name, "takes": takes, "state": status }), status))
+            Some((json!({ "connection": account.name, "takes": takes.kind, "state": status }), status))
         })
         .collect();
     let shown = json!({

@@ -15,14 +15,19 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::value::RawValue;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{self, ChildStderr, ChildStdin, ChildStdout, Command},
+    process::{self, ChildStdin, ChildStdout, Command},
     runtime::Handle,
     sync::mpsc,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Program, pending::Pending};
+use super::{
+    Program,
+    pending::Pending,
+    places::Place,
+    stderr::{Redactor, log},
+};
 use crate::upstream::{
     FailureKind,
     envelope::{self, Answer, Incoming},
@@ -36,8 +41,6 @@ const LINES_WAITING_MAX: usize = 256;
 const EXIT_WAIT: Duration = Duration::from_secs(2);
 /// What an exited child wrote last is read for so long; a grandchild may hold its output open.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(300);
-/// A line of stderr is cut here.
-const STDERR_LINE_BYTES_MAX: usize = 2_048;
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 struct LineOut {
@@ -61,8 +64,14 @@ impl Drop for Child {
 }
 
 impl Child {
-    /// Starts the process and its tasks, on `runtime`: a child outlives the call that needed it.
-    pub fn spawn(program: &Program, line_bytes_max: usize, runtime: &Handle) -> Result<Self, Failure> {
+    /// Starts the process and its tasks, on `runtime`: a child outlives the call that needed it. It
+    /// keeps its place until it has been waited for.
+    pub fn spawn(
+        program: &Program,
+        place: Option<Place>,
+        line_bytes_max: usize,
+        runtime: &Handle,
+    ) -> Result<Self, Failure> {
         let _entered = runtime.enter();
         let no_start = |detail: String| {
             Failure::unsent(
@@ -74,7 +83,7 @@ impl Child {
             .args(&program.args)
             .env_clear()
             .envs(PASSED_ON.iter().filter_map(|name| Some((name, env::var_os(name)?))))
-            .envs(program.env.iter().map(|(name, value)| (name, value.as_str())))
+            .envs(program.env.iter().chain(&program.of_user).map(|(name, value)| (name, value.as_str())))
             .current_dir(env::temp_dir())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -105,11 +114,17 @@ impl Child {
             stop: child.stop.clone(),
         };
         runtime.spawn(write(stdin, lines_out, child.pending.clone(), child.stop.clone()));
-        runtime.spawn(log(stderr, program.connection.clone()));
+        let redactor = Redactor::of(program.of_user.iter().map(|(_, value)| value.as_str()));
+        let connection = program.connection.clone();
+        runtime.spawn(log(stderr, redactor, move |text| {
+            let text = text.escape_debug();
+            tracing::info!(connection, "stderr: {text}");
+        }));
         let reading = runtime.spawn(reader.read(stdout, line_bytes_max));
         let (pending, stop, gone) = (child.pending.clone(), child.stop.clone(), child.gone.clone());
         runtime.spawn(async move {
             let end = wait(process, &stop).await;
+            drop(place);
             stop.cancel();
             let abort = reading.abort_handle();
             if timeout(LAST_WORDS_WAIT, reading).await.is_err() {
@@ -315,24 +330,5 @@ async fn next_line(reader: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>,
         if end.is_some() {
             return Next::Line;
         }
-    }
-}
-
-/// Puts what a child writes to stderr into the log, cut into pieces of bounded size.
-async fn log(stderr: ChildStderr, connection: String) {
-    let mut stderr = BufReader::with_capacity(STDERR_LINE_BYTES_MAX, stderr);
-    loop {
-        let Ok(bytes) = stderr.fill_buf().await else {
-            return;
-        };
-        if bytes.is_empty() {
-            return;
-        }
-        let end = bytes.iter().position(|b| *b == b'\n');
-        let taken = end.unwrap_or(bytes.len());
-        let text = String::from_utf8_lossy(&bytes[..taken]);
-        let text = text.trim_end().escape_debug();
-        tracing::info!(connection, "stderr: {text}");
-        stderr.consume(end.map_or(taken, |end| end + 1));
     }
 }

@@ -24,8 +24,11 @@ use super::{
 
 mod child;
 mod pending;
+mod places;
+mod stderr;
 
 use child::Child;
+pub(super) use places::Places;
 
 /// The first restart waits this long; each further one twice as long as the one before.
 const BACK_OFF_MS_MIN: u64 = 200;
@@ -42,11 +45,15 @@ pub(super) struct Program {
     pub command: String,
     pub args: Vec<String>,
     pub env: Vec<(String, Zeroizing<String>)>,
+    /// What the user brought; no other's child gets it.
+    pub of_user: Vec<(String, Zeroizing<String>)>,
 }
 
 /// One upstream as a child process, for one isolation key.
 pub(super) struct StdioUpstream {
     program: Program,
+    /// Where children have to find one; a probe's is looked at by an administrator who waits.
+    places: Option<Arc<Places>>,
     limits: Arc<Limits>,
     runtime: Handle,
     state: tokio::sync::Mutex<State>,
@@ -60,8 +67,8 @@ struct State {
 }
 
 impl StdioUpstream {
-    pub fn new(program: Program, limits: Arc<Limits>, runtime: Handle) -> Self {
-        Self { program, limits, runtime, state: tokio::sync::Mutex::default() }
+    pub fn new(program: Program, places: Option<Arc<Places>>, limits: Arc<Limits>, runtime: Handle) -> Self {
+        Self { program, places, limits, runtime, state: tokio::sync::Mutex::default() }
     }
 
     /// Calls a tool.
@@ -133,7 +140,7 @@ impl StdioUpstream {
     }
 
     async fn start(&self, era: Option<Era>) -> Result<(Arc<Child>, Arc<Ready>), Failure> {
-        let starting = Starting { upstream: self, child: Mutex::new(self.spawn()?) };
+        let starting = Starting { upstream: self, child: Mutex::new(self.spawn().await?) };
         let (ready, _) = greet(&starting, era).await.map_err(|failure| Failure {
             // What left was the greeting, not the call.
             sent: false,
@@ -142,13 +149,17 @@ impl StdioUpstream {
         Ok((starting.child(), Arc::new(ready)))
     }
 
-    fn spawn(&self) -> Result<Arc<Child>, Failure> {
-        Child::spawn(&self.program, self.limits.answer_bytes_max, &self.runtime).map(Arc::new)
+    async fn spawn(&self) -> Result<Arc<Child>, Failure> {
+        let place = match &self.places {
+            Some(places) => Some(places.take(&self.program.connection).await),
+            None => None,
+        };
+        Child::spawn(&self.program, place, self.limits.answer_bytes_max, &self.runtime).map(Arc::new)
     }
 
     /// A line to greet a new child on; for probes.
-    pub fn starting(&self) -> Result<Starting<'_>, Failure> {
-        Ok(Starting { upstream: self, child: Mutex::new(self.spawn()?) })
+    pub async fn starting(&self) -> Result<Starting<'_>, Failure> {
+        Ok(Starting { upstream: self, child: Mutex::new(self.spawn().await?) })
     }
 
     /// Keeps the child of a probe, to be asked further.
@@ -208,7 +219,7 @@ impl Line for Starting<'_> {
     async fn mend(&self) -> Result<(), Failure> {
         let child = self.child();
         if child.has_ended() {
-            let fresh = self.upstream.spawn()?;
+            let fresh = self.upstream.spawn().await?;
             *self.child.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
         Ok(())

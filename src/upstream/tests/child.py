@@ -37,7 +37,7 @@ def call(request):
             time.sleep(0.01)
         answer(request, {"token": token})
     elif name == "environment":
-        answer(request, {"env": dict(os.environ), "cwd": os.getcwd()})
+        answer(request, {"env": dict(os.environ), "cwd": os.getcwd(), "pid": os.getpid()})
     elif name == "noise":
         sys.stdout.write("not json at all\n\n[]\n")
         say({"id": 123456789, "result": {}})

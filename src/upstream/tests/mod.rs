@@ -147,6 +147,7 @@ fn secrets_are_not_part_of_debug_output() {
         command: "c".to_owned(),
         args: vec!["--key=hunter2".to_owned()],
         env: vec![("KEY".to_owned(), Zeroizing::new("hunter2".to_owned()))],
+        of_user: vec![("TOKEN".to_owned(), Zeroizing::new("hunter2".to_owned()))],
     };
     assert!(!format!("{target:?}").contains("hunter2"));
 }

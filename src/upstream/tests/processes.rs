@@ -27,6 +27,7 @@ impl Child {
             command: "python3".to_owned(),
             args: vec![script.to_owned(), notes.to_str().unwrap().to_owned(), era.to_owned()],
             env: vec![("GIVEN".to_owned(), Zeroizing::new("yes".to_owned()))],
+            of_user: Vec::new(),
         };
         Self { caller: Caller::with(target, limits), notes }
     }
@@ -177,6 +178,7 @@ async fn a_program_that_is_not_there_is_named() {
         command: "no-such-program".to_owned(),
         args: vec!["--key=hunter2".to_owned()],
         env: Vec::new(),
+        of_user: Vec::new(),
     };
     let err = child.caller.upstreams.probe(&child.caller.target).await.unwrap_err();
     assert!(err.to_string().contains("\"no-such-program\""), "{err}");
@@ -259,4 +261,109 @@ async fn a_stop_closes_the_input_and_kills_whoever_does_not_leave() {
             let _gone = process::Command::new("kill").arg(pids[1].to_string()).status();
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_user_brought_is_in_the_environment_of_that_users_child_alone() {
+    let mut child = Child::new("legacy");
+    let bring = |child: &mut Child, value: &str| {
+        let Transport::Stdio { of_user, .. } = &mut child.caller.target.transport else { panic!() };
+        *of_user = vec![("TOKEN".to_owned(), Zeroizing::new(value.to_owned()))];
+    };
+    for subject in ["sub_1", "sub_2"] {
+        bring(&mut child, &format!("of {subject}"));
+        let result = succeeded(child.caller.call_for(subject, "environment").await);
+        assert_eq!(
+            (&result["env"]["GIVEN"], &result["env"]["TOKEN"]),
+            (&json!("yes"), &json!(format!("of {subject}")))
+        );
+    }
+    assert_eq!(child.starts(), 2);
+}
+
+#[tokio::test]
+async fn a_child_with_a_replaced_credential_ends_with_its_last_call_and_serves_no_new_one() {
+    let mut child = Child::new("legacy");
+    let pid = |result: Value| result["pid"].clone();
+    let old = pid(succeeded(child.call("environment", json!({})).await));
+    let other = pid(succeeded(child.caller.call_for("sub_2", "environment").await));
+    let (upstreams, target) = (child.caller.upstreams.clone(), child.caller.target.clone());
+    let running = tokio::spawn(async move {
+        let arguments = raw(r#"{"s":1.0}"#);
+        let call = Call { arguments: Some(&arguments), ..Call::of("sleep") };
+        let (deadline, cancel) = (Instant::now() + Duration::from_secs(10), CancellationToken::new());
+        upstreams.call(admitted(), &target, "sub_1", call, deadline, cancel, |_| ()).await
+    });
+    until("it arrived", || child.notes().contains(r#""name":"sleep""#)).await;
+
+    child.caller.upstreams.end_children("notes", Some("sub_1"), true);
+    child.caller.target.credential_generation = 2;
+    let new = pid(succeeded(child.call("environment", json!({})).await));
+    assert_ne!(new, old);
+    assert!(runs(&old), "its call was not finished");
+    assert_eq!(succeeded(running.await.unwrap())["slept"], 1.0);
+    until("the old one is gone", || !runs(&old)).await;
+
+    // One that was admitted with the old credential, and comes only now.
+    child.caller.target.credential_generation = 1;
+    let late = pid(succeeded(child.call("environment", json!({})).await));
+    until("it is gone with its call", || !runs(&late)).await;
+    child.caller.target.credential_generation = 3;
+    succeeded(child.call("environment", json!({})).await);
+    until("whoever has a newer one ends the older", || !runs(&new)).await;
+    assert!(runs(&other), "another subject's was ended");
+}
+
+#[tokio::test]
+async fn the_child_of_an_account_that_was_taken_back_ends_with_what_it_is_doing() {
+    let mut child = Child::new("legacy");
+    let pid = succeeded(child.call("environment", json!({})).await)["pid"].clone();
+    let other = succeeded(child.caller.call_for("sub_2", "environment").await)["pid"].clone();
+    let (upstreams, target) = (child.caller.upstreams.clone(), child.caller.target.clone());
+    let running = tokio::spawn(async move {
+        let (deadline, cancel) = (Instant::now() + Duration::from_secs(60), CancellationToken::new());
+        upstreams.call(admitted(), &target, "sub_1", Call::of("silent"), deadline, cancel, |_| ()).await
+    });
+    until("it arrived", || child.notes().contains("silent")).await;
+    child.caller.upstreams.end_children("notes", Some("sub_1"), false);
+    assert_eq!(failure(running.await.unwrap()).0, FailureKind::Unreachable);
+    until("it is gone", || !runs(&pid)).await;
+    assert!(runs(&other));
+}
+
+#[tokio::test]
+async fn a_connection_has_no_more_children_than_allowed_and_leaves_others_theirs() {
+    let limits = Limits { children_max: 3, children_of_connection_max: 2, ..Limits::default() };
+    let child = Child::with("stubborn", limits);
+    let mut pids = Vec::new();
+    let mut other = child.caller.target.clone();
+    other.connection = "mail".to_owned();
+    let (deadline, cancel) = (Instant::now() + Duration::from_secs(10), CancellationToken::new());
+    let call = child.caller.upstreams.call(
+        admitted(),
+        &other,
+        "sub_1",
+        Call::of("environment"),
+        deadline,
+        cancel,
+        |_| (),
+    );
+    let mail = succeeded(call.await)["pid"].clone();
+    for subject in ["sub_1", "sub_2", "sub_3"] {
+        pids.push(succeeded(child.caller.call_for(subject, "environment").await)["pid"].clone());
+        // Also while one that does not leave is being killed.
+        assert!(pids.iter().filter(|pid| runs(pid)).count() <= 2, "more than allowed after {subject}");
+    }
+    assert!(!runs(&pids[0]) && runs(&pids[1]) && runs(&pids[2]));
+    assert!(runs(&mail), "another connection's was ended to make room");
+    child.caller.upstreams.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_child_that_nobody_uses_ends_after_a_while() {
+    let limits = Limits { idle_max: Duration::from_millis(300), ..Limits::default() };
+    let mut child = Child::with("legacy", limits);
+    let pid = succeeded(child.call("environment", json!({})).await)["pid"].clone();
+    until("it is gone", || !runs(&pid)).await;
+    assert!(child.notes().contains("input closed"));
 }

@@ -20,6 +20,7 @@ fn stdio(command: &str, args: &[&str]) -> Target {
         command: command.to_owned(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         env: Vec::new(),
+        of_user: Vec::new(),
     };
     target
 }

@@ -55,6 +55,7 @@ pub(super) fn event(pick: usize) -> (&'static str, &'static str, Event) {
         6 => Account::UserConnectionAuthorized {
             link,
             kind,
+            variables: Vec::new(),
             scopes,
             expires_at: None,
             code: "c".into(),
@@ -66,6 +67,7 @@ pub(super) fn event(pick: usize) -> (&'static str, &'static str, Event) {
             subject: "sub_0".into(),
             connection,
             kind,
+            variables: Vec::new(),
             generation: 1,
             link: Some(link),
             scopes,

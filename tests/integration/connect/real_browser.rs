@@ -5,12 +5,14 @@ use std::process::Command;
 
 use proctor_test_upstream::{Options, Upstream};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::browser::Browser;
 use super::provider::Setup;
 use super::{RETURN_URL, Scene, account, code, link, verify};
 use crate::agent::Agent;
+use crate::environment;
 use crate::real_upstreams::{node, root};
 use crate::world::{Folder, Server};
 
@@ -53,7 +55,13 @@ fn a_person_connects_an_account_on_a_phone_and_on_a_desk() {
         });
         world.post("/api/v1/connections", &body).expect(201);
     }
-    world.define_with("office", vec![json!({ "connection": "calendar", "tool": "echo" })]);
+    let folder = Folder::new();
+    let mut child = environment::connection(&folder.path().join("notes"), &[]);
+    child["name"] = json!("repositories");
+    child["auth"]["variables"][1]["label"] = json!("The access key that you have made at Notes for this");
+    world.post("/api/v1/connections", &child).expect(201);
+    let tool = |connection: &str, tool: &str| json!({ "connection": connection, "tool": tool });
+    world.define_with("office", vec![tool("calendar", "echo"), tool("repositories", "whoami")]);
     let link_to = |user: &str, connection: &str| {
         let path = format!("/api/v1/users/{user}/connections/{connection}/link");
         let made = world.post(&path, &json!({ "return_url": RETURN_URL })).expect(201);
@@ -73,6 +81,11 @@ fn a_person_connects_an_account_on_a_phone_and_on_a_desk() {
                 {
                     "title": "password", "url": link_to("ada", "mail"),
                     "fields": { "username": "ada", "password": "open sesame" },
+                },
+                {
+                    "title": "variables", "url": link_to("ada", "repositories"),
+                    "mistake": { "env-USER_NAME": "ada", "env-API_KEY": "  " },
+                    "fields": { "env-USER_NAME": "ada", "env-API_KEY": format!("key-{name}") },
                 },
             ],
             "pages": {
@@ -94,7 +107,12 @@ fn a_person_connects_an_account_on_a_phone_and_on_a_desk() {
         };
         verify("calendar", "key");
         verify("mail", "password");
-        Agent::modern(world, &world.mint("office", "ada")).call("echo", "{}").result();
+        verify("repositories", "variables");
+        let agent = Agent::modern(world, &world.mint("office", "ada"));
+        agent.call("echo", "{}").result();
+        let told = agent.call("whoami", "{}").content();
+        let typed = hex::encode(Sha256::digest(format!("key-{name}").as_bytes()));
+        assert!(told.contains(&typed), "{told}");
         let key = format!("key-{name}");
         assert_eq!(plain.ledger().calls().pop().unwrap().header("x-api-key"), Some(key.as_str()));
     }
