@@ -6,6 +6,7 @@ mod completions;
 mod connection;
 mod demo;
 mod document;
+mod files;
 mod logs;
 mod progress;
 mod remote;
@@ -60,6 +61,15 @@ enum Verb {
     Session(session::SessionCommand),
     /// What happened: tool calls and administrative acts.
     Audit(audit::AuditCommand),
+    /// Make connections and virtual servers as files say.
+    #[command(after_help = connection::example("proctor apply -f proctor.yaml --dry-run\n  proctor apply -f deploy/ --prune"))]
+    Apply(files::Apply),
+    /// Write connections and virtual servers in the form that `apply` reads, without secrets.
+    #[command(after_help = connection::example("proctor export > proctor.yaml"))]
+    Export(files::Export),
+    /// Print the JSON Schema of the files that `apply` reads, for editors.
+    #[command(after_help = "Example:\n  proctor schema > proctor.schema.json")]
+    Schema,
     /// Print what a shell needs to complete this command.
     #[command(after_help = completions::HELP)]
     Completions {
@@ -130,6 +140,9 @@ pub fn run() -> ExitCode {
         Verb::Server(command) => block_on(server::run(command)),
         Verb::Session(command) => block_on(session::run(command)),
         Verb::Audit(command) => block_on(audit::run(command)),
+        Verb::Apply(wanted) => block_on(files::apply(wanted)),
+        Verb::Export(wanted) => block_on(files::export(wanted)),
+        Verb::Schema => files::schema(),
         Verb::Completions { shell } => {
             completions::run(shell);
             Ok(())

@@ -36,8 +36,8 @@ pub(super) struct Add {
     /// A variable for the command, with the value that it has here; may stand several times.
     #[arg(long, value_name = "NAME", requires = "command")]
     env: Vec<String>,
-    /// How calls authenticate at the upstream; the last four are each user's own.
-    #[arg(long, value_enum, default_value_t = Auth::None)]
+    /// How calls authenticate at the upstream; all but none and header are each user's own.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = Auth::None)]
     auth: Auth,
     /// The header that carries the secret.
     #[arg(long, value_name = "NAME")]
@@ -48,6 +48,10 @@ pub(super) struct Add {
     /// The file here that holds it.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// A variable that every user brings to a child process (with --auth environment); may stand several
+    /// times.
+    #[arg(long, value_name = "NAME", required_if_eq("auth", "environment"))]
+    variable: Vec<String>,
     /// The upstream is in a private network.
     #[arg(long)]
     private_network: bool,
@@ -66,6 +70,7 @@ enum Auth {
     Basic,
     #[value(name = "oauth2")]
     Oauth2,
+    Environment,
 }
 
 pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Add) -> Result<(), Failure> {
@@ -118,6 +123,10 @@ impl Add {
             }
             Auth::ApiKey | Auth::Bearer => {
                 auth.extend(self.header.as_ref().map(|name| ("header".to_owned(), json!(name))));
+            }
+            Auth::Environment => {
+                let variables = self.variable.iter().map(|name| json!({ "name": name }));
+                auth.insert("variables".into(), variables.collect());
             }
             Auth::None | Auth::Basic | Auth::Oauth2 => {}
         }

@@ -1,5 +1,7 @@
 //! The command line, against a real server: every verb from the outside.
 
+mod files;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
