@@ -200,7 +200,8 @@ fn user_connection<'a>(recorded: &'a Recorded, event: &'a UserConnectionEvent) -
         | Event::UserConnectionCodeTaken { .. }
         | Event::UserConnectionRefreshClaimed { .. }
         | Event::UserConnectionRefreshed { .. }
-        | Event::UserConnectionRefreshFailed { .. } => return None,
+        | Event::UserConnectionRefreshFailed { .. }
+        | Event::UserConnectionCarriedOver { .. } => return None,
         Event::UserConnectionAuthorized { link, kind, scopes, .. } => {
             let details =
                 json!({ "connection": connection, "kind": kind.code(), "link": link, "scopes": scopes });

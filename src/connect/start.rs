@@ -72,7 +72,7 @@ async fn send_on(proctor: &Proctor, request: &HttpRequest, ticket: &Ticket, oaut
         Err(AskError::Nonsense(error)) => return refused(&error),
         Err(error) => return unavailable(&error),
     };
-    let attempt = events.first().and_then(|event| match &event.event {
+    let attempt = events.iter().find_map(|event| match &event.event {
         Event::UserConnection(UserConnectionEvent::UserConnectionAuthorizationStarted {
             attempt, ..
         }) => Some(*attempt),

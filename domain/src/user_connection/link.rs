@@ -28,11 +28,22 @@ pub struct Link {
 
 /// How far the person has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Step {
     Issued,
-    Started { attempt: u32, browser: String },
+    Started {
+        attempt: u32,
+        browser: String,
+    },
     CodeTaken,
-    Authorized { scopes: Vec<String>, expires_at: Option<Micros>, code: String, confirm_by: Micros },
+    Authorized {
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        scopes: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Micros>,
+        code: String,
+        confirm_by: Micros,
+    },
     Failed,
 }
 

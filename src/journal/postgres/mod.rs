@@ -184,6 +184,22 @@ async fn read_stream(
     query.fetch_all(connection).await
 }
 
+async fn read_carried_stream(
+    connection: &mut PgConnection,
+    stream: &StreamId,
+    carried_by: &str,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    // The last one is looked for by the index, from the end back.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence >= COALESCE(
+             (SELECT sequence FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = $3
+              ORDER BY sequence DESC LIMIT 1), 1)
+         ORDER BY sequence"
+    );
+    let query = sqlx::query(&sql).bind(stream.kind).bind(&*stream.id).bind(carried_by);
+    query.fetch_all(connection).await
+}
+
 fn all_recorded(doing: &'static str, rows: &[PgRow]) -> Result<Vec<Arc<Recorded>>, StoreError> {
     rows.iter().map(|row| recorded(doing, row).map(Arc::new)).collect()
 }

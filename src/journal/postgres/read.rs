@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::primary::{Primary, close};
 use super::{
-    ANSWER_WAIT, CLOCK, all_recorded, database, failed, is_refusal, last, moved, read_after, read_stream,
+    ANSWER_WAIT, CLOCK, all_recorded, database, failed, is_refusal, last, moved, read_after,
+    read_carried_stream, read_stream,
 };
 use crate::journal::MovedAway;
 use crate::journal::store::{Lease, Reader, StoreError, SubjectRow};
@@ -120,6 +121,17 @@ impl Reader for PostgresReader {
         let doing = "read a stream";
         let rows = self.with(doing, async |connection| read_stream(connection, stream, after).await);
         all_recorded(doing, &rows.await?)
+    }
+
+    async fn carried_stream(
+        &self,
+        stream: &StreamId,
+        carried_by: &'static str,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        let doing = "read a stream";
+        let read =
+            async |connection: &mut PgConnection| read_carried_stream(connection, stream, carried_by).await;
+        all_recorded(doing, &self.with(doing, read).await?)
     }
 
     async fn stream_ids(&self, kind: &'static str) -> Result<Vec<String>, StoreError> {
