@@ -45,6 +45,8 @@ pub struct Wanted {
     token_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     resource: Option<String>,
+    #[serde(default)]
+    revoke_replaced: bool,
 }
 
 /// What was found, and the client's secret.
@@ -142,6 +144,7 @@ pub async fn discover(
             client_id,
             client_auth: if secret.is_some() { ClientAuth::Basic } else { ClientAuth::None },
             redirect_uri: None,
+            revoke_replaced: wanted.revoke_replaced,
             scopes: wanted.scopes.clone().unwrap_or_default(),
             scope_descriptions: wanted.scope_descriptions.clone(),
             resource: Some(wanted.resource.clone().unwrap_or_else(|| url.to_owned())),
@@ -166,6 +169,7 @@ pub async fn discover(
         client_id: String::new(),
         client_auth: ClientAuth::None,
         redirect_uri: None,
+        revoke_replaced: wanted.revoke_replaced,
         scopes: wanted.scopes.clone().or(upstream.scopes).unwrap_or_default(),
         scope_descriptions: wanted.scope_descriptions.clone(),
         resource: Some(wanted.resource.clone().or(upstream.resource).unwrap_or_else(|| url.to_owned())),

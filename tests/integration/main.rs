@@ -16,6 +16,7 @@ mod door_modern;
 mod http;
 mod isolation;
 mod login;
+mod past;
 mod real_clients;
 mod real_upstreams;
 mod receiver;

@@ -75,6 +75,12 @@ impl Link {
         }
     }
 
+    /// Whether somebody has brought something by it that nobody has confirmed yet.
+    #[must_use]
+    pub fn is_authorized(&self) -> bool {
+        matches!(self.step, Step::Authorized { .. })
+    }
+
     /// Whether this link can be used to start.
     ///
     /// # Errors

@@ -235,6 +235,19 @@ impl UserConnection {
                     }])
                 }
             },
+            Command::LapseAuthorization { at, link } => match self.link_of(link)?.step {
+                Step::Authorized { confirm_by, .. } if *at >= confirm_by => {
+                    Ok(vec![Event::UserConnectionAuthorizationFailed {
+                        link: link.clone(),
+                        reason: "not_confirmed".to_owned(),
+                    }])
+                }
+                Step::Issued
+                | Step::Started { .. }
+                | Step::CodeTaken
+                | Step::Authorized { .. }
+                | Step::Failed => Ok(Vec::new()),
+            },
             Command::Confirm { at, by, subject, connection, grounds, link, code, generation } => {
                 let known = self.link_of(link).map_err(|_| UserConnectionError::CodeUnknown)?;
                 let Step::Authorized { scopes, expires_at, code: given, confirm_by } = &known.step else {
@@ -415,6 +428,7 @@ impl Decider for UserConnection {
             | Command::IssueLink { .. }
             | Command::Authorize { .. }
             | Command::FailAuthorization { .. }
+            | Command::LapseAuthorization { .. }
             | Command::ClaimRefresh { .. }
             | Command::CompleteRefresh { .. }
             | Command::ReleaseRefresh { .. }
@@ -430,6 +444,7 @@ impl Decider for UserConnection {
             | Command::StartAuthorization { at, .. }
             | Command::TakeCode { at, .. }
             | Command::Authorize { at, .. }
+            | Command::LapseAuthorization { at, .. }
             | Command::Confirm { at, .. }
             | Command::ClaimRefresh { at, .. }
             | Command::ReleaseRefresh { at, .. } => *at = now,

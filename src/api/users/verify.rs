@@ -7,6 +7,7 @@ use actix_web::{HttpResponse, web};
 use proctor_domain::connection::Connection;
 use proctor_domain::user_connection::UserConnection;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::super::answer;
 use super::super::body::Body;
@@ -54,6 +55,9 @@ pub(in crate::api) async fn verify(
         Confirmed::Account(_) => subject.as_ref().ok_or_else(changed)?,
     };
     let id = UserConnection::id(subject, &name);
+    let connection = proctor.directory.state::<Connection>(name.as_str()).await?;
+    let before = proctor.directory.state::<UserConnection>(&id).await?;
+    let replaced = connect::replaced(&proctor, subject, &name, &before, &connection).await?;
     let events = caller
         .act::<UserConnection, _>(&proctor, &id, || async {
             match confirm().await? {
@@ -63,7 +67,12 @@ pub(in crate::api) async fn verify(
         })
         .await?;
     let state = proctor.directory.state::<UserConnection>(&id).await?;
-    Ok(answer::ok(proctor.directory.position_of(&events), &shown(&user, &name, takes, &state)))
+    let mut shown = shown(&user, &name, takes, &state);
+    if let Some(credential) = replaced.filter(|_| !events.is_empty()) {
+        shown["revoked_at_provider"] =
+            json!(connect::revoke(&proctor, &name, &connection, &credential).await);
+    }
+    Ok(answer::ok(proctor.directory.position_of(&events), &shown))
 }
 
 fn changed() -> Problem {

@@ -4,6 +4,7 @@
 mod attacks;
 pub mod browser;
 mod canned;
+mod giving_back;
 mod hostile_urls;
 mod links;
 mod missing_accounts;
