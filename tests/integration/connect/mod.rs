@@ -8,6 +8,7 @@ mod giving_back;
 mod hostile_urls;
 mod links;
 mod missing_accounts;
+mod other_sites;
 pub mod provider;
 mod real_browser;
 mod refresh;
