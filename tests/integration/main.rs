@@ -5,6 +5,7 @@
 mod agent;
 mod asking_for_accounts;
 mod audit;
+mod blocking;
 mod connect;
 mod connections;
 mod crash;

@@ -1,10 +1,12 @@
 //! Users' own accounts at connections: set, listed, disconnected.
 
+mod block;
 mod credential;
 mod disconnect;
 mod link;
 mod list;
 mod show;
+mod user;
 mod verify;
 
 use std::future::ready;
@@ -16,11 +18,13 @@ use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, SubjectId};
 use serde_json::{Value, json};
 
+pub(super) use block::{block, unblock};
 pub(super) use credential::set;
 pub(super) use disconnect::disconnect;
 pub(super) use link::{issue, link, return_url};
 pub(super) use list::list;
 pub(super) use show::show;
+pub(super) use user::user;
 pub(super) use verify::verify;
 
 use super::caller::Caller;
