@@ -23,7 +23,7 @@ mod store;
 pub(crate) mod tests;
 
 pub use append::{AppendError, Decision, Proposal, SideWrite, Stale};
-pub use deliveries::{Attempt, Deliveries, Delivery, DeliveryState, Step, Waiting};
+pub use deliveries::{Attempt, Deliveries, Delivery, DeliveryState, NEXT_OF_MAX, Step, Waiting};
 pub use delivery::{Delivered, Listener};
 pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};

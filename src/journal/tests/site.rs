@@ -9,7 +9,7 @@ use proctor_test_postgres::Database;
 
 use super::{Faulty, Script};
 use crate::journal::postgres::{self, PostgresConfig};
-use crate::journal::{Deliveries, Journal, JournalConfig, Reader, Store, sqlite};
+use crate::journal::{Deliveries, Journal, JournalConfig, Reader, Rows, Store, sqlite};
 
 /// Long enough for every test.
 const LEASE_MS: u64 = 30_000;
@@ -162,11 +162,16 @@ impl Site {
 
     /// The tables of the outbox.
     pub(crate) async fn deliveries(&self) -> Deliveries {
+        Deliveries::new(self.rows().await)
+    }
+
+    /// Tables beside the journal.
+    pub(crate) async fn rows(&self) -> Arc<dyn Rows> {
         if self.database.is_some() {
-            Deliveries::new(postgres::open(&self.postgres_config()).await.unwrap().1)
+            postgres::open(&self.postgres_config()).await.unwrap().1
         } else {
             let (_, reader) = sqlite::open(&self.journal_file()).unwrap();
-            Deliveries::new(sqlite::rows(&self.journal_file(), &reader).unwrap())
+            sqlite::rows(&self.journal_file(), &reader).unwrap()
         }
     }
 
