@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use url::Url;
 
 use crate::http::{Request, Response, Sent};
-use crate::world::{PUBLIC_URL, Server};
+use crate::world::{PUBLIC_URL, PUBLIC_URL_OF_HTTPS, Server};
 
 /// More redirects in a row than any flow has.
 const REDIRECTS_MAX: usize = 12;
@@ -56,7 +56,9 @@ impl Browser {
     }
 
     fn address(&self, url: &Url) -> Option<SocketAddr> {
-        if url.as_str().starts_with(&format!("{PUBLIC_URL}/")) {
+        // Where it is https, a proxy in front speaks TLS.
+        if [PUBLIC_URL, PUBLIC_URL_OF_HTTPS].iter().any(|ours| url.as_str().starts_with(&format!("{ours}/")))
+        {
             return Some(self.proctor);
         }
         let loopback = url.scheme() == "http" && url.host_str() == Some("127.0.0.1");

@@ -21,11 +21,13 @@ pub struct Setup {
     pub registration: bool,
     /// Whether it gives out refresh tokens.
     pub renewal: bool,
+    /// Whether clients may be named by documents about them; then it knows no other.
+    pub documents: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { lifetime_seconds: 3600, registration: false, renewal: true }
+        Self { lifetime_seconds: 3600, registration: false, renewal: true, documents: false }
     }
 }
 
@@ -45,7 +47,9 @@ impl Provider {
         if !setup.renewal {
             command.arg("--no-renewal");
         }
-        if setup.registration {
+        if setup.documents {
+            command.arg("--documents");
+        } else if setup.registration {
             command.arg("--registration");
         } else {
             command.args(["--client", CLIENT_ID, "--secret", CLIENT_SECRET, "--redirect", redirect]);
@@ -66,6 +70,11 @@ impl Provider {
     /// What it was asked, and what it gave out.
     pub fn record(&self) -> Record {
         Record(Request::new("GET", "/test/record").send(self.address).expect(200))
+    }
+
+    /// Has documents of clients at this origin from where the server really is.
+    pub fn read_documents(&self, of: &str, at: SocketAddr) {
+        self.side_door("documents", &json!({ "of": of, "at": format!("http://{at}") }));
     }
 
     /// Makes all refresh tokens of a user worthless, as when they take the access back over there.
@@ -127,6 +136,11 @@ impl Record {
     /// The query parameters of each authorization request.
     pub fn authorizations(&self) -> Vec<Value> {
         self.list("authorizations")
+    }
+
+    /// The clients' documents that it has fetched.
+    pub fn documents(&self) -> Vec<Value> {
+        self.list("documents")
     }
 
     pub fn registrations(&self) -> u64 {
