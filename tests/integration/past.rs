@@ -81,7 +81,7 @@ struct Again {
 }
 
 impl Again {
-    fn answer(mut self: Box<Self>, became: Result<(), String>) {
+    fn answer(mut self, became: Result<(), String>) {
         self.reply.take().unwrap().send(became).unwrap();
     }
 }
@@ -112,14 +112,14 @@ impl Decision for Again {
     }
 
     fn committed(self: Box<Self>, _: Vec<Delivered>) {
-        self.answer(Ok(()));
+        (*self).answer(Ok(()));
     }
 
     fn stale(self: Box<Self>, stale: Stale) {
-        self.answer(Err(format!("{stale:?}")));
+        (*self).answer(Err(format!("{stale:?}")));
     }
 
     fn failed(self: Box<Self>, error: AppendError) {
-        self.answer(Err(format!("{error:?}")));
+        (*self).answer(Err(format!("{error:?}")));
     }
 }

@@ -184,20 +184,23 @@ async fn read_stream(
     query.fetch_all(connection).await
 }
 
-async fn read_carried_stream(
+/// The newest events of a stream, the newest first. Which of them carries the state is looked for here: where
+/// it were asked for by its type, the planner could not know that it is near the end, and read all.
+pub(in crate::journal) fn newest_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2
+         ORDER BY sequence DESC LIMIT $3"
+    )
+}
+
+async fn read_newest(
     connection: &mut PgConnection,
     stream: &StreamId,
-    carried_by: &str,
+    most: usize,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    // The last one is looked for by the index, from the end back.
-    let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence >= COALESCE(
-             (SELECT sequence FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = $3
-              ORDER BY sequence DESC LIMIT 1), 1)
-         ORDER BY sequence"
-    );
-    let query = sqlx::query(&sql).bind(stream.kind).bind(&*stream.id).bind(carried_by);
-    query.fetch_all(connection).await
+    let sql = newest_sql();
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    sqlx::query(&sql).bind(stream.kind).bind(&*stream.id).bind(most).fetch_all(connection).await
 }
 
 fn all_recorded(doing: &'static str, rows: &[PgRow]) -> Result<Vec<Arc<Recorded>>, StoreError> {
