@@ -26,7 +26,7 @@ use crate::proctor::Proctor;
 /// How often it is looked for what nobody waits for any more.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long until what failed is tried again, and twice as long after each further time.
-const AGAIN_AFTER: Duration = Duration::from_secs(30);
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How often it is tried before it is left to end by itself.
 const TIMES_MAX: u32 = 6;
 /// How many are given back at the same time.

@@ -13,7 +13,7 @@
 //   POST /test/documents    {"of", "at"}: clients' documents at addresses that begin with "of" are had
 //                           from "at", where there is no proxy in front that speaks TLS
 //   POST /test/breakage     {"grant", "manner", "times", "milliseconds"}: what becomes of the next
-//                           requests of a grant type: "refuse" (400), "fail" (503), "delay" or "kill"
+//                           requests of a grant type, or without one of the next revocations: "refuse" (400), "fail" (503), "delay" or "kill"
 //                           (the answer to one that was carried out comes late, or never)
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';

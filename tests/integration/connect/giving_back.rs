@@ -125,3 +125,20 @@ fn where_a_connection_says_so_the_tokens_before_are_given_back() {
     let scene = scene.with_desk("ada");
     assert_eq!(scene.agent("ada").call("whoami", "{}").content(), "ada");
 }
+
+#[test]
+fn a_provider_that_does_not_take_them_is_asked_once_more() {
+    let scene = Scene::start(Setup::default());
+    Browser::new(&scene.world).authorize(&link(&scene.world, "ada"), "ada");
+    scene.provider.break_revocations("fail", 2);
+    link(&scene.world, "ada");
+    let statuses = || -> Vec<Value> {
+        let revocations = scene.provider.record().revocations();
+        let of_refresh_tokens = revocations.iter().filter(|sent| sent["token_type_hint"] == "refresh_token");
+        of_refresh_tokens.map(|sent| sent["status"].clone()).collect()
+    };
+    wait_until("the first time", || statuses() == [503]);
+    wait_until("the second time", || statuses() == [503, 200]);
+    sleep(Duration::from_secs(LOOKED_SECONDS));
+    assert_eq!(statuses(), [503, 200], "it is over");
+}

@@ -93,6 +93,11 @@ impl Provider {
         self.side_door("breakage", &how);
     }
 
+    /// Breaks the next revocations.
+    pub fn break_revocations(&self, manner: &str, times: u32) {
+        self.side_door("breakage", &json!({ "manner": manner, "times": times }));
+    }
+
     fn side_door(&self, path: &str, body: &Value) {
         let request = Request::new("POST", &format!("/test/{path}")).body(body.to_string());
         request.send(self.address).expect(200);
