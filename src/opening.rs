@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, ConnectionError};
 use proctor_domain::session::UserGrounds;
+use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::user_connection::{UserConnection, UserConnectionError};
 use proctor_domain::virtual_server::VirtualServer;
-use proctor_domain::{Decider as _, Name, StreamId, SubjectId};
+use proctor_domain::{By, Decider as _, Name, StreamId, SubjectId};
 use rand::Rng as _;
 
-use crate::actors::{AskError, Directory};
-use crate::journal::SubjectRow;
+use crate::actors::{AskError, Directory, Keyring, KeyringError, Prepared};
+use crate::journal::{SideWrite, SubjectRow};
 use crate::vault::Vault;
 
 /// Longest identifier of a user, in characters.
@@ -25,20 +26,62 @@ pub fn user_fits(user: &str) -> bool {
     (1..=USER_CHARS_MAX).contains(&user.chars().count())
 }
 
-/// A new reference for a user, with the row that says whose it is.
-#[must_use]
-pub fn new_subject(vault: &Vault, user: &str) -> (String, SubjectRow) {
+/// What makes a user known.
+pub struct Registration {
+    by: By,
+    row: SubjectRow,
+}
+
+impl Registration {
+    /// The reference that the user is given.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.row.subject
+    }
+
+    /// The command that does so.
+    #[must_use]
+    pub fn prepared(&self) -> Prepared<Subject> {
+        let command = SubjectCommand::Register { by: self.by.clone() };
+        let row = SideWrite::Subject(self.row.clone());
+        Prepared { side_writes: vec![row], ..Prepared::alone(command) }
+    }
+}
+
+/// The reference of a user, who is given one by `register` when seen for the first time. It answers whether
+/// it did: another request for the same user may have been faster.
+///
+/// # Errors
+/// When it cannot be read, or as `register` does.
+pub async fn reference<E: From<KeyringError>>(
+    keyring: &Keyring,
+    by: By,
+    user: &str,
+    register: impl AsyncFnOnce(&Registration) -> Result<bool, E>,
+) -> Result<SubjectId, E> {
+    if let Some(subject) = keyring.subject_of(user).await? {
+        return Ok(subject);
+    }
+    let registration = Registration { by, row: new_subject(keyring.vault(), user) };
+    if register(&registration).await? {
+        return Ok(registration.row.subject.into());
+    }
+    let known = keyring.subject_of(user).await?;
+    Ok(known.ok_or_else(|| KeyringError::Gone("somebody who was just made known".to_owned()))?)
+}
+
+/// A new reference for a user, with the key and the row that says whose it is.
+fn new_subject(vault: &Vault, user: &str) -> SubjectRow {
     let mut random = [0; SUBJECT_BYTES];
     rand::rng().fill_bytes(&mut random);
     let subject = format!("sub_{}", hex::encode(random));
     let (key, wrapped_key) = vault.new_subject_key(&subject);
-    let row = SubjectRow {
+    SubjectRow {
         user_index: vault.user_index(user).to_vec(),
         user_sealed: key.seal_user(&subject, user),
-        subject: subject.clone(),
+        subject,
         wrapped_key,
-    };
-    (subject, row)
+    }
 }
 
 /// The user's accounts at those connections of a virtual server for which every user brings a

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 
 use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, day};
 use crate::config::{Config, PublicUrl};
+use crate::connect::Leftovers;
 use crate::journal::{Delivered, Journal, Listener};
 use crate::login::Logins;
 use crate::manifests::Manifests;
@@ -57,6 +58,8 @@ pub struct Proctor {
     pub upstreams: Upstreams,
     /// The projections: the audit trail and lists.
     pub views: Arc<Views>,
+    /// Tokens that nobody will use.
+    pub leftovers: Leftovers,
     /// Whom it tells what happens.
     pub webhooks: Arc<Webhooks>,
     /// What the agents' door keeps in mind.

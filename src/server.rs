@@ -111,7 +111,8 @@ impl Server {
         }
 
         let replica = ReplicaId::from(actors::new_id("rep"));
-        let Ground { journal, reader, vault, views, deliveries } = opening::open(&config, &replica).await?;
+        let Ground { journal, reader, vault, views, deliveries, pending } =
+            opening::open(&config, &replica).await?;
         let calls = Calls::new(replica.clone());
         // First of all listeners: a revocation has cancelled its calls before anybody hears of it.
         journal.listen(Arc::clone(&calls) as _).await?;
@@ -145,6 +146,7 @@ impl Server {
             door: Default::default(),
             token_counts: Arc::default(),
             views,
+            leftovers: connect::Leftovers::new(pending),
             webhooks,
             directory,
             public_url,
@@ -165,6 +167,7 @@ impl Server {
             actix_web::rt::spawn(sweep_forever(Arc::clone(&proctor))),
             actix_web::rt::spawn(flush_forever(Arc::clone(&proctor))),
             actix_web::rt::spawn(webhooks::run(Arc::clone(&proctor))),
+            actix_web::rt::spawn(connect::Leftovers::run(Arc::clone(&proctor))),
         ];
         let (web, serving) = open_doors(&proctor, listener).map_err(StartError::Web)?;
         announce(&proctor.config, address);

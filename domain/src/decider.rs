@@ -6,6 +6,10 @@ use crate::{Micros, Place};
 
 /// An aggregate as the journal needs it. `cqrs_es::Aggregate` is derived from it by `aggregate!`.
 pub trait Decider: Aggregate<Services = ()> + Clone + 'static {
+    /// The type of the event that says everything that came of those before it in its stream, if there is
+    /// such a type. Whoever wants the state alone begins with the last of these.
+    const CARRIED_BY: Option<&'static str> = None;
+
     /// The facts that follow from `command` in this state, in order; none when it changes nothing.
     ///
     /// # Errors

@@ -31,6 +31,10 @@ pub struct Oauth2 {
     /// Where users are sent back to, as it was registered there, if Proctor did so itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect_uri: Option<String>,
+    /// Whether the tokens before are given back when a user authorizes once more: many servers then end the
+    /// new ones too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub revoke_replaced: bool,
     /// What is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,

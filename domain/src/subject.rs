@@ -31,6 +31,8 @@ pub enum SubjectCommand {
     Unblock {
         /// Who asks.
         by: By,
+        /// Why, if that is said.
+        reason: String,
     },
 }
 
@@ -60,6 +62,9 @@ pub enum SubjectEvent {
     SubjectUnblocked {
         /// Who did it.
         by: By,
+        /// Why, if that was said.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
 }
 
@@ -78,12 +83,21 @@ pub enum SubjectError {
     Unknown,
 }
 
+/// That a [`Subject`] may have no sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Since when.
+    pub since: Micros,
+    /// Why.
+    pub reason: String,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
     version: u64,
     registered: bool,
-    blocked: bool,
+    blocked: Option<Blocked>,
     cut_at: Option<Position>,
 }
 
@@ -97,7 +111,13 @@ impl Subject {
     /// Whether it is blocked.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        self.blocked
+        self.blocked.is_some()
+    }
+
+    /// Since when it is blocked, and why.
+    #[must_use]
+    pub fn blocked(&self) -> Option<&Blocked> {
+        self.blocked.as_ref()
     }
 
     /// Sessions opened at or before this position have ended.
@@ -120,13 +140,13 @@ impl Decider for Subject {
             (true, SubjectCommand::CutSessions { by, reason }) => {
                 Ok(vec![SubjectEvent::SubjectSessionsCut { by: by.clone(), reason: reason.clone() }])
             }
-            (true, SubjectCommand::Block { .. }) if self.blocked => Ok(Vec::new()),
+            (true, SubjectCommand::Block { .. }) if self.is_blocked() => Ok(Vec::new()),
             (true, SubjectCommand::Block { by, reason }) => {
                 Ok(vec![SubjectEvent::SubjectBlocked { by: by.clone(), reason: reason.clone() }])
             }
-            (true, SubjectCommand::Unblock { .. }) if !self.blocked => Ok(Vec::new()),
-            (true, SubjectCommand::Unblock { by }) => {
-                Ok(vec![SubjectEvent::SubjectUnblocked { by: by.clone() }])
+            (true, SubjectCommand::Unblock { .. }) if !self.is_blocked() => Ok(Vec::new()),
+            (true, SubjectCommand::Unblock { by, reason }) => {
+                Ok(vec![SubjectEvent::SubjectUnblocked { by: by.clone(), reason: reason.clone() }])
             }
         }
     }
@@ -136,12 +156,12 @@ impl Decider for Subject {
         match event {
             SubjectEvent::SubjectRegistered { .. } => self.registered = true,
             SubjectEvent::SubjectSessionsCut { .. } => self.cut_at = Some(place.position),
-            SubjectEvent::SubjectBlocked { .. } => {
-                self.blocked = true;
+            SubjectEvent::SubjectBlocked { reason, .. } => {
+                self.blocked = Some(Blocked { since: place.recorded_at, reason: reason.clone() });
                 // A session opened before the block stays ended after it.
                 self.cut_at = Some(place.position);
             }
-            SubjectEvent::SubjectUnblocked { .. } => self.blocked = false,
+            SubjectEvent::SubjectUnblocked { .. } => self.blocked = None,
         }
     }
 

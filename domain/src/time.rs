@@ -43,3 +43,17 @@ pub struct Place {
     /// The database's time, never smaller than that of the event before.
     pub recorded_at: Micros,
 }
+
+impl Place {
+    /// The place of an event that is not recorded yet: later than all that is.
+    #[must_use]
+    pub fn to_come(at: Micros) -> Self {
+        Self { position: Position(u64::MAX), recorded_at: at }
+    }
+
+    /// Whether the event was recorded there.
+    #[must_use]
+    pub fn is_recorded(self) -> bool {
+        self.position != Position(u64::MAX)
+    }
+}

@@ -161,7 +161,10 @@ fn subject<'a>(recorded: &'a Recorded, event: &'a SubjectEvent) -> Act<'a> {
             Act::on(recorded, "subject_sessions_cut", by).because(reason)
         }
         Event::SubjectBlocked { by, reason } => Act::on(recorded, "subject_blocked", by).because(reason),
-        Event::SubjectUnblocked { by } => Act::on(recorded, "subject_unblocked", by),
+        Event::SubjectUnblocked { by, reason } if reason.is_empty() => {
+            Act::on(recorded, "subject_unblocked", by)
+        }
+        Event::SubjectUnblocked { by, reason } => Act::on(recorded, "subject_unblocked", by).because(reason),
     };
     act.about(&*recorded.stream.id)
 }
@@ -200,7 +203,8 @@ fn user_connection<'a>(recorded: &'a Recorded, event: &'a UserConnectionEvent) -
         | Event::UserConnectionCodeTaken { .. }
         | Event::UserConnectionRefreshClaimed { .. }
         | Event::UserConnectionRefreshed { .. }
-        | Event::UserConnectionRefreshFailed { .. } => return None,
+        | Event::UserConnectionRefreshFailed { .. }
+        | Event::UserConnectionCarriedOver { .. } => return None,
         Event::UserConnectionAuthorized { link, kind, scopes, .. } => {
             let details =
                 json!({ "connection": connection, "kind": kind.code(), "link": link, "scopes": scopes });

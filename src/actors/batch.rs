@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use proctor_domain::{Micros, Place, Position, Recorded, StreamId};
+use proctor_domain::{Micros, Place, Recorded, StreamId};
 
 use super::ask::{Ask, AskError};
 use super::directory::Directory;
@@ -86,9 +86,7 @@ impl<A: Kind> Batch<A> {
             self.decided.push(Ok(events.len()));
             if several && !events.is_empty() {
                 let state = stepped.get_or_insert_with(|| A::clone(&self.base));
-                // Not placed yet: later than all that is.
-                let place =
-                    Place { position: Position(u64::MAX), recorded_at: at.unwrap_or_else(super::now) };
+                let place = Place::to_come(at.unwrap_or_else(super::now));
                 for event in &events {
                     state.evolve(event, place);
                 }

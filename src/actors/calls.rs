@@ -263,6 +263,7 @@ impl Listener for Calls {
                     | UserConnectionEvent::UserConnectionRefreshClaimed { .. }
                     | UserConnectionEvent::UserConnectionRefreshed { .. }
                     | UserConnectionEvent::UserConnectionRefreshFailed { .. }
+                    | UserConnectionEvent::UserConnectionCarriedOver { .. }
                     | UserConnectionEvent::UserConnectionExpired { .. },
                 )
                 | Event::Subject(

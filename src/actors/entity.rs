@@ -88,7 +88,12 @@ impl<A: Kind> Entity<A> {
         let journal = self.journal.clone();
         let stream = self.stream.clone();
         let after = self.state.version();
-        let read = async move { journal.reader().stream(&stream, after).await };
+        let read = async move {
+            match A::CARRIED_BY.filter(|_| after == 0) {
+                Some(carried_by) => journal.reader().carried_stream(&stream, carried_by).await,
+                None => journal.reader().stream(&stream, after).await,
+            }
+        };
         ctx.wait(read.into_actor(self).map(|read: Result<Vec<Arc<Recorded>>, StoreError>, entity, ctx| {
             let whole = match read {
                 Ok(events) => !entity.take_in(events.iter()),
@@ -129,7 +134,9 @@ impl<A: Kind> Entity<A> {
             if recorded.sequence <= version {
                 continue;
             }
-            if recorded.sequence > version + 1 {
+            // What is said again at once needs nothing that was before it.
+            let is_whole = A::CARRIED_BY == Some(recorded.event.type_name());
+            if recorded.sequence > version + 1 && !is_whole {
                 return true;
             }
             if let Some(event) = A::unwrap(&recorded.event) {

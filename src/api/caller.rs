@@ -31,6 +31,14 @@ pub(super) struct Caller {
     pub(super) role: Role,
 }
 
+/// Why a caller's command was not carried out.
+pub(super) enum NotDone<E: std::error::Error + 'static> {
+    /// What it needs could not be prepared.
+    NotPrepared(Problem),
+    /// It was refused, or could not be written.
+    Refused(AskError<E>),
+}
+
 impl Caller {
     pub(super) fn by(&self) -> By {
         By::Key(self.key.clone())
@@ -42,12 +50,29 @@ impl Caller {
         &self,
         proctor: &Proctor,
         id: &str,
-        mut prepare: impl FnMut() -> F,
+        prepare: impl FnMut() -> F,
     ) -> Result<Vec<Delivered>, Problem>
     where
         A: Kind,
         F: Future<Output = Result<Prepared<A>, Problem>>,
         Problem: From<A::Error>,
+    {
+        self.try_to::<A, _>(proctor, id, prepare).await.map_err(|not_done| match not_done {
+            NotDone::NotPrepared(problem) => problem,
+            NotDone::Refused(error) => error.into(),
+        })
+    }
+
+    /// The same for whoever has to know why it was refused.
+    pub(super) async fn try_to<A, F>(
+        &self,
+        proctor: &Proctor,
+        id: &str,
+        mut prepare: impl FnMut() -> F,
+    ) -> Result<Vec<Delivered>, NotDone<A::Error>>
+    where
+        A: Kind,
+        F: Future<Output = Result<Prepared<A>, Problem>>,
     {
         let refused = RefCell::new(None);
         let answer: Answer<A> = proctor
@@ -70,8 +95,8 @@ impl Caller {
             })
             .await;
         match refused.into_inner() {
-            Some(problem) => Err(problem),
-            None => answer.map_err(<Problem as From<AskError<A::Error>>>::from),
+            Some(problem) => Err(NotDone::NotPrepared(problem)),
+            None => answer.map_err(NotDone::Refused),
         }
     }
 

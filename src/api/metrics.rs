@@ -95,6 +95,9 @@ fn registry(proctor: &Proctor) -> Registry {
         attempts.get_or_create(&EndedAs { outcome }).inc_by(count);
     }
     registry.register("webhook_attempts", "Attempts to send a webhook message, by outcome", attempts);
+    let looks = Counter::<u64>::default();
+    looks.inc_by(proctor.webhooks.measures().looks());
+    registry.register("webhook_looks", "Questions to the database for webhook messages that are due", looks);
     let failed: Family<AtDoor, Counter> = Family::default();
     for (door, name) in [(Door::Mcp, "mcp"), (Door::Api, "api")] {
         failed.get_or_create(&AtDoor { door: name }).inc_by(proctor.failures.total(door));

@@ -196,11 +196,6 @@ impl Problem {
         self
     }
 
-    /// A member that it has beside the usual ones.
-    pub(super) fn member(&self, name: &str) -> Option<&Value> {
-        self.more.as_ref()?.members.get(name)
-    }
-
     /// The same with the methods that the address takes.
     #[must_use]
     pub(super) fn allowing(mut self, methods: &[&str]) -> Self {

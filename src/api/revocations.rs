@@ -68,7 +68,7 @@ pub(super) async fn revoke_all(
 
 /// How many sessions are open that the cut is about to end. Nothing when the views cannot say: a
 /// revocation does not wait for them to come back.
-async fn count(proctor: &Proctor, of: SessionsOf) -> Option<u64> {
+pub(super) async fn count(proctor: &Proctor, of: SessionsOf) -> Option<u64> {
     let counted = async {
         views_at_head(proctor).await?;
         Ok::<_, Problem>(proctor.views.count_open_sessions(of, now()).await?)

@@ -95,6 +95,9 @@ routes! {
     "/virtual-servers/{name}/versions" { GET Auditor virtual_servers::versions }
     "/virtual-servers/{name}/manifest" { GET Auditor virtual_servers::manifest }
     "/virtual-servers/{name}/users/{user}/readiness" { GET MinterOrAuditor virtual_servers::readiness }
+    "/users/{user}" { GET MinterOrAuditor users::user }
+    "/users/{user}/block" { POST Admin users::block }
+    "/users/{user}/unblock" { POST Admin users::unblock }
     "/users/{user}/connections" { GET MinterOrAuditor users::list }
     "/users/{user}/connections/{connection}" { GET MinterOrAuditor users::show }
     "/users/{user}/connections/{connection}/credential" { PUT Admin users::set }
@@ -174,7 +177,8 @@ mod tests {
             for (method, needs) in *methods {
                 assert!(needs.allows(Role::Admin));
                 let about_sessions = path.starts_with("/sessions") || path.starts_with("/revocations");
-                let about_users = path.contains("/users/{user}/") && !path.ends_with("/credential");
+                let of_admins = ["/credential", "/block", "/unblock"].iter().any(|end| path.ends_with(end));
+                let about_users = path.contains("/users/{user}") && !of_admins;
                 assert_eq!(needs.allows(Role::Minter), about_sessions || about_users, "{method} {path}");
                 // Where messages go, and what has become of them, is no part of the audit trail.
                 let reads = *method == "GET" && !path.starts_with("/webhooks");

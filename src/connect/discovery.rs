@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::metadata::{Challenge, covers, origin, well_known};
+use super::metadata::{Challenge, covers, of_resource, of_server, origin};
 use super::redirect_uri;
 use super::registration::{self, Client};
 use crate::proctor::Proctor;
@@ -45,6 +45,8 @@ pub struct Wanted {
     token_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     resource: Option<String>,
+    #[serde(default)]
+    revoke_replaced: bool,
 }
 
 /// What was found, and the client's secret.
@@ -142,6 +144,7 @@ pub async fn discover(
             client_id,
             client_auth: if secret.is_some() { ClientAuth::Basic } else { ClientAuth::None },
             redirect_uri: None,
+            revoke_replaced: wanted.revoke_replaced,
             scopes: wanted.scopes.clone().unwrap_or_default(),
             scope_descriptions: wanted.scope_descriptions.clone(),
             resource: Some(wanted.resource.clone().unwrap_or_else(|| url.to_owned())),
@@ -166,6 +169,7 @@ pub async fn discover(
         client_id: String::new(),
         client_auth: ClientAuth::None,
         redirect_uri: None,
+        revoke_replaced: wanted.revoke_replaced,
         scopes: wanted.scopes.clone().or(upstream.scopes).unwrap_or_default(),
         scope_descriptions: wanted.scope_descriptions.clone(),
         resource: Some(wanted.resource.clone().or(upstream.resource).unwrap_or_else(|| url.to_owned())),
@@ -256,7 +260,7 @@ impl Search<'_> {
         }
         let places = match &challenge.metadata {
             Some(place) => vec![place.clone()],
-            None => well_known(url, "oauth-protected-resource")?,
+            None => of_resource(url)?,
         };
         for place in places {
             let Some(found) = self.document::<ResourceMetadata>(&place).await? else { continue };
@@ -281,12 +285,7 @@ impl Search<'_> {
     /// Reads the metadata of an authorization server.
     async fn server(&self, issuer: &str) -> Result<ServerMetadata, DiscoveryError> {
         self.endpoint(issuer, "named").map_err(DiscoveryError::Failed)?;
-        let mut places = well_known(issuer, "oauth-authorization-server")?;
-        places.extend(well_known(issuer, "openid-configuration")?);
-        // OpenID Connect Discovery appends where RFC 8414 inserts.
-        places.push(format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/')));
-        places.dedup();
-        for place in places {
+        for place in of_server(issuer)? {
             let Some(found) = self.document::<ServerMetadata>(&place).await? else { continue };
             if found.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
                 return Err(DiscoveryError::Failed(format!(

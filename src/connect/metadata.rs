@@ -4,7 +4,7 @@ use http::header::WWW_AUTHENTICATE;
 use url::Url;
 
 use super::discovery::{DiscoveryError, SCOPES_MAX, is_scope, shown};
-use crate::upstream::Fetched;
+use crate::upstream::{Fetched, openid_configuration, well_known};
 
 /// What a refusal says (RFC 6750, section 3, and RFC 9728, section 5.1).
 #[derive(Default)]
@@ -59,23 +59,35 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
     }
 }
 
-/// Where a document about a URL stands: its name inserted before the path, and at the root.
-pub(super) fn well_known(url: &str, name: &str) -> Result<Vec<String>, DiscoveryError> {
-    let parsed = Url::parse(url)
-        .map_err(|error| DiscoveryError::Failed(format!("{:?} is no URL ({error})", shown(url))))?;
-    let origin = parsed.origin().ascii_serialization();
-    let path = parsed.path().trim_end_matches('/');
-    let mut places = vec![format!("{origin}/.well-known/{name}{path}")];
-    if !path.is_empty() && name == "oauth-protected-resource" {
-        places.push(format!("{origin}/.well-known/{name}"));
-    }
+/// Where a resource's metadata stands: under its own path, and that of all of the server (RFC 9728).
+pub(super) fn of_resource(url: &str) -> Result<Vec<String>, DiscoveryError> {
+    const NAME: &str = "oauth-protected-resource";
+    let mut url = parsed(url)?;
+    let own = well_known(&url, NAME);
+    url.set_path("");
+    let mut places = vec![own, well_known(&url, NAME)];
+    places.dedup();
+    Ok(places)
+}
+
+/// Where an authorization server's metadata stands (RFC 8414, section 5, names all three).
+pub(super) fn of_server(issuer: &str) -> Result<Vec<String>, DiscoveryError> {
+    let issuer = parsed(issuer)?;
+    let mut places = vec![
+        well_known(&issuer, "oauth-authorization-server"),
+        well_known(&issuer, "openid-configuration"),
+        openid_configuration(&issuer),
+    ];
+    places.dedup();
     Ok(places)
 }
 
 pub(super) fn origin(url: &str) -> Result<String, DiscoveryError> {
-    let parsed = Url::parse(url)
-        .map_err(|error| DiscoveryError::Failed(format!("{:?} is no URL ({error})", shown(url))))?;
-    Ok(parsed.origin().ascii_serialization())
+    Ok(parsed(url)?.origin().ascii_serialization())
+}
+
+fn parsed(url: &str) -> Result<Url, DiscoveryError> {
+    Url::parse(url).map_err(|error| DiscoveryError::Failed(format!("{:?} is no URL ({error})", shown(url))))
 }
 
 /// Whether metadata about `resource` is about `url`: it is the same, or above it.
@@ -123,17 +135,31 @@ mod tests {
 
     #[test]
     fn documents_stand_where_the_rfcs_say() {
-        let of = |url, name| well_known(url, name).unwrap();
         assert_eq!(
-            of("https://a.example/x/mcp?y=1", "oauth-protected-resource"),
+            of_resource("https://a.example/x/mcp?y=1").unwrap(),
             [
                 "https://a.example/.well-known/oauth-protected-resource/x/mcp",
                 "https://a.example/.well-known/oauth-protected-resource"
             ]
         );
         assert_eq!(
-            of("https://a.example/", "oauth-authorization-server"),
-            ["https://a.example/.well-known/oauth-authorization-server"]
+            of_resource("https://a.example/").unwrap(),
+            ["https://a.example/.well-known/oauth-protected-resource"]
+        );
+        assert_eq!(
+            of_server("https://a.example/").unwrap(),
+            [
+                "https://a.example/.well-known/oauth-authorization-server",
+                "https://a.example/.well-known/openid-configuration"
+            ]
+        );
+        assert_eq!(
+            of_server("https://a.example/realms/staff").unwrap(),
+            [
+                "https://a.example/.well-known/oauth-authorization-server/realms/staff",
+                "https://a.example/.well-known/openid-configuration/realms/staff",
+                "https://a.example/realms/staff/.well-known/openid-configuration"
+            ]
         );
     }
 }

@@ -10,6 +10,7 @@ mod callback;
 mod client;
 mod discovery;
 mod documents;
+mod giving_back;
 mod link;
 mod metadata;
 mod pages;
@@ -26,6 +27,7 @@ use proctor_domain::environment::{VALUE_BYTES_MAX, VARIABLES_MAX};
 pub use authorize::{Confirmed, NotConfirmed, confirm};
 pub use client::revoke;
 pub use discovery::{Discovered, DiscoveryError, Wanted, discover};
+pub use giving_back::{Leftovers, in_force, replaced};
 pub use link::{NewLink, ReturnUrlError, checked_return_url};
 pub use refresh::{Due, Renewed, due, renew, renew_soon};
 

@@ -18,6 +18,10 @@ use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = include_str!("pages.css");
 
+/// A browser says by `Origin` that a form was on our own page only where the page lets it tell ourselves.
+/// Other sites are told nothing either way.
+const FORM_HEAD: &str = "<meta name=\"referrer\" content=\"same-origin\">";
+
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let style = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     // No form-action: it would also judge where the authorization server leads on.
@@ -93,13 +97,13 @@ pub(super) fn question(status: StatusCode, asked: &Question<'_>) -> HttpResponse
         main,
         "<p class=\"small\">If you did not start this in {app} yourself, close this page: nothing has happened.</p>"
     );
-    page(status, &format!("Connect {connection}"), &main)
+    page(status, &format!("Connect {connection}"), FORM_HEAD, &main)
 }
 
 /// A page that says something and asks nothing.
 pub(super) fn message(status: StatusCode, title: &str, text: &str) -> HttpResponse {
     let main = format!("<h1>{}</h1><p>{}</p>", escaped(title), escaped(text));
-    page(status, &escaped(title), &main)
+    page(status, &escaped(title), "", &main)
 }
 
 /// All are HTML.
@@ -115,12 +119,12 @@ pub(super) fn field_of(variable: &str) -> String {
     format!("env-{variable}")
 }
 
-/// `title` and `main` are HTML.
-fn page(status: StatusCode, title: &str, main: &str) -> HttpResponse {
+/// `title`, `head` and `main` are HTML.
+fn page(status: StatusCode, title: &str, head: &str, main: &str) -> HttpResponse {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"robots\" \
-         content=\"noindex\"><style>{STYLE}</style></head><body><main>{main}</main></body></html>"
+         content=\"noindex\">{head}<style>{STYLE}</style></head><body><main>{main}</main></body></html>"
     );
     let mut response = HttpResponseBuilder::new(status);
     guarded(&mut response).insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html)

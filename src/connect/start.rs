@@ -1,10 +1,13 @@
 //! `POST /connect/{link}`: sends the person on to the authorization server, or takes in what was typed.
+//!
+//! **Invariants.** Only our own page sends here, as far as a browser says where it was: a form on another
+//! site could put its maker's key in the place of the person's, or start what nobody asked for.
 
 use std::collections::BTreeMap;
 use std::future::ready;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{COOKIE, LOCATION, SET_COOKIE};
+use actix_web::http::header::{COOKIE, HeaderName, LOCATION, ORIGIN, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use proctor_domain::Event;
 use proctor_domain::connection::{AuthMethod, CredentialKind};
@@ -14,7 +17,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::authorize::{self, NotKept};
-use super::pages::{field_of, guarded};
+use super::pages::{self, field_of, guarded};
 use super::redirect_uri;
 use super::show::{Opened, later, opened, refused, unavailable};
 use super::ticket::{Pkce, Ticket, digest, random};
@@ -27,6 +30,8 @@ const BROWSER: &str = "proctor_connect";
 /// The same where a browser refuses to take it from another host, or over an open line (RFC 6265bis).
 const BROWSER_OF_HTTPS: &str = "__Host-proctor_connect";
 
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// What was typed, by the fields' names.
 pub(super) type Typed = BTreeMap<String, Zeroizing<String>>;
 
@@ -36,6 +41,11 @@ pub(super) async fn start(
     link: web::Path<String>,
     typed: Option<web::Form<Typed>>,
 ) -> HttpResponse {
+    if !is_our_own(&request, &proctor) {
+        let text = "This was sent by another website, so nothing was done. Go back to the application that sent you \
+                    here, and start there once more.";
+        return pages::message(StatusCode::FORBIDDEN, "This did not come from this page", text);
+    }
     let opened = match opened(&proctor, &link).await {
         Ok(opened) => opened,
         Err(answer) => return answer,
@@ -46,6 +56,26 @@ pub(super) async fn start(
         auth => {
             let typed = typed.map(web::Form::into_inner).unwrap_or_default();
             take_in(&proctor, &opened, auth, typed).await
+        }
+    }
+}
+
+/// Whether our own page has sent this, or a browser that does not say where it was.
+fn is_our_own(request: &HttpRequest, proctor: &Proctor) -> bool {
+    let only = |name: &HeaderName| {
+        let mut values = request.headers().get_all(name).map(|value| value.to_str().unwrap_or_default());
+        (values.next(), values.next().is_none())
+    };
+    let ((site, one_site), (origin, one_origin)) = (only(&SEC_FETCH_SITE), only(&ORIGIN));
+    if !one_site || !one_origin {
+        return false;
+    }
+    match site {
+        // No page can make a browser say so (Fetch Metadata); "none" is the person, such as by loading anew.
+        Some(site) => matches!(site, "same-origin" | "none"),
+        None => {
+            let ours = Url::parse(proctor.public_url.as_str()).map(|url| url.origin().ascii_serialization());
+            origin.is_none_or(|origin| ours.is_ok_and(|ours| ours == origin))
         }
     }
 }
@@ -66,7 +96,7 @@ async fn send_on(proctor: &Proctor, request: &HttpRequest, ticket: &Ticket, oaut
         Err(AskError::Nonsense(error)) => return refused(&error),
         Err(error) => return unavailable(&error),
     };
-    let attempt = events.first().and_then(|event| match &event.event {
+    let attempt = events.iter().find_map(|event| match &event.event {
         Event::UserConnection(UserConnectionEvent::UserConnectionAuthorizationStarted {
             attempt, ..
         }) => Some(*attempt),

@@ -26,6 +26,31 @@ macro_rules! columns {
     };
 }
 
+/// Webhooks whose next messages are read by one question.
+pub const NEXT_OF_MAX: usize = 16;
+
+macro_rules! next_of {
+    (@ $webhook:literal $most:literal) => {
+        concat!(
+            columns!("SELECT * FROM (SELECT", "FROM webhook_deliveries WHERE webhook = "),
+            $webhook,
+            " AND state = 'pending' ORDER BY due_at, position LIMIT ",
+            $most,
+            ") AS next"
+        )
+    };
+    ($first:literal $most:literal, $($webhook:literal $more:literal),+) => {
+        concat!(next_of!(@ $first $most), $(" UNION ALL ", next_of!(@ $webhook $more)),+)
+    };
+}
+
+/// Each with the index by which due ones are found.
+#[rustfmt::skip]
+const NEXT_OF: &str = next_of!(
+    "$1" "$2", "$3" "$4", "$5" "$6", "$7" "$8", "$9" "$10", "$11" "$12", "$13" "$14", "$15" "$16",
+    "$17" "$18", "$19" "$20", "$21" "$22", "$23" "$24", "$25" "$26", "$27" "$28", "$29" "$30", "$31" "$32"
+);
+
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
@@ -206,22 +231,21 @@ impl Deliveries {
         self.0.write("enqueue deliveries", statements).await.map(drop)
     }
 
-    /// What is due for a webhook at `now`, the oldest first.
+    /// What is sent next to each of these webhooks, due or not, at most so many of each, in the order in
+    /// which they are due. However many webhooks there are, the database is asked once for [`NEXT_OF_MAX`].
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn due_for(
-        &self,
-        webhook: &str,
-        now: Micros,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        let sql = columns!(
-            "SELECT",
-            "FROM webhook_deliveries WHERE webhook = $1 AND state = 'pending' AND due_at <= $2
-             ORDER BY due_at, position LIMIT $3"
-        );
-        self.deliveries(sql, vec![webhook.into(), now.0.into(), bounded(limit)]).await
+    pub async fn next_of(&self, asked: &[(&str, usize)]) -> Result<Vec<Delivery>, StoreError> {
+        let mut next = Vec::new();
+        for some in asked.chunks(NEXT_OF_MAX) {
+            // Places that are left take nothing of nobody.
+            let places = some.iter().chain(std::iter::repeat(&("", 0))).take(NEXT_OF_MAX);
+            let parameters = places.flat_map(|(webhook, most)| [(*webhook).into(), bounded(*most)]).collect();
+            next.extend(self.deliveries(NEXT_OF, parameters).await?);
+        }
+        next.sort_by_key(|next| (next.due_at, next.position));
+        Ok(next)
     }
 
     /// Writes how an attempt at `delivery` ended. Answers whether it counts: the delivery still

@@ -264,6 +264,14 @@ pub trait Reader: Send + Sync {
     /// A stream's events after a sequence.
     async fn stream(&self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError>;
 
+    /// What a stream's state follows from: its events from the last of the type `carried_by` on, or all
+    /// where there is none.
+    async fn carried_stream(
+        &self,
+        stream: &StreamId,
+        carried_by: &'static str,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError>;
+
     /// The identifiers of all streams of one kind.
     async fn stream_ids(&self, kind: &'static str) -> Result<Vec<String>, StoreError>;
 

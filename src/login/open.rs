@@ -11,15 +11,15 @@ use proctor_domain::identity_provider::IdentityProvider;
 use proctor_domain::session::{
     CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand, SessionError, TTL_SECONDS_MAX,
 };
-use proctor_domain::subject::{Subject, SubjectCommand};
+use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::Status;
 use proctor_domain::virtual_server::{Login, VirtualServer};
-use proctor_domain::{By, Decider as _, Micros, Name, StreamId, SubjectId};
+use proctor_domain::{By, Decider as _, Micros, Name, StreamId};
 
 use super::{LoginError, VerifiedLogin};
 use crate::actors::{AskError, KeyringError, Prepared, now};
 use crate::journal::{AppendError, SideWrite};
-use crate::opening;
+use crate::opening::{self, Registration};
 use crate::proctor::Proctor;
 
 const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
@@ -105,11 +105,20 @@ async fn open_new(
     verified: &VerifiedLogin,
     id: &str,
 ) -> Result<Arc<Session>, NotOpened> {
-    let subject = reference(proctor, verified).await?;
+    let by = By::Login(verified.provider.clone());
+    let registered = async |registration: &Registration| {
+        let prepare = || ready(Ok(registration.prepared()));
+        match proctor.directory.ask::<Subject, _>(registration.subject(), prepare).await {
+            Ok(_) => Ok(true),
+            Err(AskError::Append(AppendError::SideWriteExists { .. })) => Ok(false),
+            Err(error) => Err(NotOpened::from(error)),
+        }
+    };
+    let subject = opening::reference(&proctor.keyring, by.clone(), &verified.user, registered).await?;
     let key = proctor.keyring.subject_key(&subject).await?;
     let (key, wrapped) = key.new_session_key(id);
     let opening = Opening {
-        by: By::Login(verified.provider.clone()),
+        by,
         subject: subject.clone(),
         virtual_server: server.clone(),
         access: login.access,
@@ -220,28 +229,4 @@ fn refused(error: SessionError) -> NotOpened {
         }
     };
     NotOpened::Refused { code, message, missing }
-}
-
-/// The reference of the login's user, who is given one when seen for the first time.
-async fn reference(proctor: &Proctor, verified: &VerifiedLogin) -> Result<SubjectId, NotOpened> {
-    if let Some(subject) = proctor.keyring.subject_of(&verified.user).await? {
-        return Ok(subject);
-    }
-    let (subject, row) = opening::new_subject(&proctor.vault, &verified.user);
-    let registered = proctor
-        .directory
-        .ask::<Subject, _>(&subject, || {
-            let command = SubjectCommand::Register { by: By::Login(verified.provider.clone()) };
-            let row = SideWrite::Subject(row.clone());
-            ready(Ok(Prepared { side_writes: vec![row], ..Prepared::alone(command) }))
-        })
-        .await;
-    match registered {
-        Ok(_) => Ok(subject.into()),
-        // Another request for the same user was faster.
-        Err(error @ AskError::Append(AppendError::SideWriteExists { .. })) => {
-            Ok(proctor.keyring.subject_of(&verified.user).await?.ok_or(error)?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }

@@ -12,9 +12,10 @@ use arc_swap::ArcSwapOption;
 use proctor_domain::identity_provider::{Algorithm, Settings};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use url::Url;
 
 use super::keys::{Found, Key, KeySetError, Keys};
-use crate::upstream::{DocumentError, Upstreams};
+use crate::upstream::{DocumentError, Upstreams, openid_configuration, well_known};
 
 /// How often a provider is asked.
 #[derive(Clone, Copy, Debug)]
@@ -223,13 +224,8 @@ async fn ask(upstreams: &Upstreams, settings: &Settings) -> Result<Keys, KeysUna
 /// Where an issuer's metadata stands: as OpenID Connect Discovery has it (section 4), and as RFC 8414
 /// does (section 3.1), which puts the well-known part before the issuer's path.
 fn metadata_urls(issuer: &str) -> Vec<String> {
-    let issuer = issuer.trim_end_matches('/');
-    let mut urls = vec![format!("{issuer}/.well-known/openid-configuration")];
-    if let Some((scheme, rest)) = issuer.split_once("://") {
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        urls.push(format!("{scheme}://{host}/.well-known/oauth-authorization-server{path}"));
-    }
-    urls
+    let Ok(issuer) = Url::parse(issuer) else { return Vec::new() };
+    vec![openid_configuration(&issuer), well_known(&issuer, "oauth-authorization-server")]
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ async fn a_blocked_user_gets_no_session_also_with_a_new_token_and_that_is_on_the
     proctor.logins.refused.flush(&proctor.directory).await;
     // The minute may have ended meanwhile.
     assert!((1..=2).contains(&recorded().await));
-    world.subject(SubjectCommand::Unblock { by: world.by() }).await;
+    world.subject(SubjectCommand::Unblock { by: world.by(), reason: String::new() }).await;
     assert_ne!(world.open(2).await.unwrap(), first);
     world.server.stop().await.unwrap();
 }

@@ -31,6 +31,7 @@ mod stdio;
 #[cfg(test)]
 mod tests;
 mod way;
+mod well_known;
 
 pub use admission::{Admission, Gate, Passage, Refusal};
 pub use catalog::{Catalog, RejectedTool, Tool};
@@ -41,6 +42,7 @@ pub use headers::{HeaderParam, header_params};
 pub use http::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
 pub use line::Probed;
 pub use pool::Upstreams;
+pub use well_known::{openid_configuration, well_known};
 
 /// The newest protocol version, which needs no handshake.
 pub const MODERN_VERSION: &str = "2026-07-28";

@@ -14,14 +14,17 @@ use tokio::task::JoinSet;
 use super::attempt::attempt;
 use super::backoff::plus;
 use super::follower::Follower;
+use super::quiet::Quiet;
 use crate::actors::now;
-use crate::journal::{Delivery, StoreError, Waiting};
+use crate::journal::{NEXT_OF_MAX, StoreError, Waiting};
 use crate::proctor::Proctor;
 
 /// Messages on their way to one webhook.
 const SENDS_EACH_MAX: usize = 4;
 /// How often it is looked for what is due, at least.
 const TICK: Duration = Duration::from_secs(1);
+/// For how long nothing is looked for where nothing happens, at most: another process may have been late.
+const QUIET_MAX: Duration = Duration::from_secs(5);
 /// Between two looks when much happens.
 const PAUSE: Duration = Duration::from_millis(10);
 /// For how long whoever delivers has said so.
@@ -60,6 +63,7 @@ struct Lead {
     until: Instant,
     said_at: Instant,
     follower: Follower,
+    quiet: Quiet,
     reached_at: Instant,
     counted_at: Option<Instant>,
     pruned_at: Option<Instant>,
@@ -118,6 +122,7 @@ impl Courier {
         match sent {
             Ok((key, settled)) => {
                 self.on_their_way.remove(&key);
+                self.disturb(&key.0);
                 if !settled {
                     self.resting.insert(key, Instant::now() + REST);
                 }
@@ -127,7 +132,16 @@ impl Courier {
                 tracing::error!(%error, "a delivery broke off");
                 self.sends.abort_all();
                 self.on_their_way.clear();
+                if let Some(lead) = &mut self.lead {
+                    lead.quiet.disturb_all();
+                }
             }
+        }
+    }
+
+    fn disturb(&mut self, webhook: &str) {
+        if let Some(lead) = &mut self.lead {
+            lead.quiet.disturb(webhook);
         }
     }
 
@@ -170,6 +184,7 @@ impl Courier {
                     until: asked_at + LEAD_LASTS,
                     said_at: asked_at,
                     follower,
+                    quiet: Quiet::default(),
                     reached_at: asked_at,
                     counted_at: None,
                     pruned_at: None,
@@ -200,6 +215,7 @@ impl Courier {
             if !steps.is_empty() || lead.reached_at.elapsed() > REACH_EVERY {
                 steps.extend(lead.follower.reach());
                 webhooks.deliveries.take(&steps, now()).await?;
+                lead.quiet.disturb_by(&steps);
                 lead.reached_at = Instant::now();
             }
         }
@@ -207,23 +223,45 @@ impl Courier {
 
     /// Sends what is due.
     async fn dispatch(&mut self) -> Result<(), StoreError> {
-        let Some(lead) = &self.lead else { return Ok(()) };
-        let deliveries = &self.proctor.webhooks.deliveries;
-        self.resting.retain(|_, until| *until > Instant::now());
-        let mut starting: Vec<Delivery> = Vec::new();
-        for webhook in lead.follower.active() {
+        let rested = self.resting.iter().filter(|(_, until)| **until <= Instant::now());
+        for key in rested.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.resting.remove(&key);
+            self.disturb(&key.0);
+        }
+        let Some(lead) = &mut self.lead else { return Ok(()) };
+        let at = now();
+        let mut asked = Vec::new();
+        for webhook in lead.follower.active().filter(|webhook| !lead.quiet.is_quiet(webhook, at)) {
             let busy = self.on_their_way.iter().filter(|(of, _)| of == webhook).count();
             let room = SENDS_EACH_MAX.saturating_sub(busy);
-            if room == 0 {
-                continue;
-            }
             let resting = self.resting.keys().filter(|(of, _)| of == webhook).count();
-            let due = deliveries.due_for(webhook, now(), room + busy + resting).await?;
-            let free = due.into_iter().filter(|delivery| {
+            if room > 0 {
+                // And one more, which says when to look next.
+                asked.push((webhook, room, room + busy + resting + 1));
+            }
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let webhooks = &self.proctor.webhooks;
+        let question: Vec<_> = asked.iter().map(|(webhook, _, most)| (*webhook, *most)).collect();
+        let next = webhooks.deliveries.next_of(&question).await?;
+        webhooks.measures.has_looked(question.len().div_ceil(NEXT_OF_MAX));
+        let mut starting = Vec::new();
+        for (webhook, room, _) in asked {
+            let (due, later): (Vec<_>, Vec<_>) = next
+                .iter()
+                .filter(|delivery| delivery.webhook == webhook)
+                .partition(|next| next.due_at <= at);
+            let mut free = due.into_iter().filter(|delivery| {
                 let key = (delivery.webhook.clone(), delivery.position);
                 !self.on_their_way.contains(&key) && !self.resting.contains_key(&key)
             });
-            starting.extend(free.take(room));
+            starting.extend(free.by_ref().take(room).cloned());
+            if free.next().is_none() {
+                let until = later.first().map_or(Micros(i64::MAX), |next| next.due_at);
+                lead.quiet.settle(webhook, until.min(plus(at, QUIET_MAX)));
+            }
         }
         for delivery in starting {
             let key = (delivery.webhook.clone(), delivery.position);

@@ -10,6 +10,7 @@ pub struct Measures {
     delivered: AtomicU64,
     failed: AtomicU64,
     dead: AtomicU64,
+    looks: AtomicU64,
     waiting_pending: AtomicU64,
     waiting_dead: AtomicU64,
 }
@@ -27,6 +28,16 @@ impl Measures {
     pub fn waiting(&self) -> [(&'static str, u64); 2] {
         [("pending", &self.waiting_pending), ("dead", &self.waiting_dead)]
             .map(|(state, count)| (state, count.load(Ordering::Relaxed)))
+    }
+
+    /// How often the database was asked what is due.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_looked(&self, times: usize) {
+        self.looks.fetch_add(times as u64, Ordering::Relaxed);
     }
 
     pub(super) fn was_delivered(&self) {

@@ -69,7 +69,8 @@ async fn about(proctor: &Proctor, recorded: &Recorded) -> Result<Value, MessageE
                 | UserConnectionEvent::UserConnectionAuthorizationFailed { .. }
                 | UserConnectionEvent::UserConnectionRefreshClaimed { .. }
                 | UserConnectionEvent::UserConnectionRefreshed { .. }
-                | UserConnectionEvent::UserConnectionRefreshFailed { .. } => {
+                | UserConnectionEvent::UserConnectionRefreshFailed { .. }
+                | UserConnectionEvent::UserConnectionCarriedOver { .. } => {
                     json!({ "user": user, "connection": connection })
                 }
             }

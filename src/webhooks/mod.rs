@@ -16,6 +16,7 @@ mod follower;
 mod inbox;
 mod measures;
 mod message;
+mod quiet;
 mod signature;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 mod agent;
 mod asking_for_accounts;
 mod audit;
+mod blocking;
 mod cli;
 mod connect;
 mod connections;
@@ -19,6 +20,7 @@ mod http;
 mod isolation;
 mod login;
 mod master_key;
+mod past;
 mod real_clients;
 mod real_upstreams;
 mod receiver;

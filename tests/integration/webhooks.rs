@@ -405,3 +405,39 @@ fn of_two_processes_one_delivers_and_the_other_goes_on_when_it_is_killed() {
     hook.wait_for(&second, "delivered", 11);
     assert!(delivers(&second));
 }
+
+fn looks(server: &Server) -> usize {
+    let metrics = server.get("/metrics").text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("proctor_webhook_looks_total "));
+    line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+}
+
+#[test]
+fn the_database_is_asked_for_all_webhooks_at_once_and_only_when_something_has_happened() {
+    const WEBHOOKS: usize = 24;
+    const SESSIONS: usize = 10;
+    let (world, _upstream) = desk(QUICK);
+    let receiver = Receiver::start(&[Answers::Status(204)]);
+    let hooks: Vec<_> = (0..WEBHOOKS).map(|_| create(&world, &receiver, &["session.opened"])).collect();
+    let before = looks(&world);
+    for _ in 0..SESSIONS {
+        world.mint("desk", "ada");
+    }
+    receiver.wait_for(WEBHOOKS * SESSIONS);
+    for hook in &hooks {
+        hook.wait_for(&world, "delivered", SESSIONS);
+    }
+    // Once for each session that was opened and each message that has ended, for two at the most together;
+    // and not once for each webhook.
+    let looked = looks(&world) - before;
+    assert!(looked <= 2 * SESSIONS + WEBHOOKS * SESSIONS, "{looked}");
+    // Whatever happens that no webhook is told of, nothing is asked: but every few seconds once, to be sure.
+    std::thread::sleep(Duration::from_secs(1));
+    let before = looks(&world);
+    for number in 0..50 {
+        connect(&world, &format!("user-{number}"));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let looked = looks(&world) - before;
+    assert!(looked <= 4, "{looked}");
+}

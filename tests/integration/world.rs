@@ -16,6 +16,8 @@ use crate::http::{Request, Response};
 pub const ADMIN_KEY: &str = "an-administrators-key-for-tests-only-0123456789";
 /// Where the processes of a test say that they are.
 pub const PUBLIC_URL: &str = "http://proctor.test";
+/// The same where something in front of them speaks TLS.
+pub const PUBLIC_URL_OF_HTTPS: &str = "https://proctor.test";
 pub const MASTER_KEY: &str = "dGhpcnR5LXR3byBieXRlcyBvZiBrZXksIGZvciB1cyE=";
 
 /// Where the journals of all tests are kept: `postgres`, or in files when absent. `./test` runs the

@@ -1,17 +1,19 @@
 // An authorization server for tests: oidc-provider with PKCE, rotating refresh tokens, resource
 // indicators with signed access tokens (RFC 8707, RFC 9068), revocation (RFC 7009) and, if wanted,
-// dynamic client registration (RFC 7591). People log in with any name and consent on plain pages.
+// dynamic client registration (RFC 7591) or client ID metadata documents. People log in with any name and consent on plain pages.
 //
 // Usage: authorization_server.mjs --resource URL [--lifetime SECONDS] [--registration] [--no-renewal]
-//     [--client ID --secret SECRET --redirect URI]
+//     [--client ID --secret SECRET --redirect URI] [--documents]
 // Listens on a free port of 127.0.0.1, prints its URL, and ends when its input does.
 //
 // Under /test is a side door, which observes the server and breaks it, and does nothing else:
-//   GET  /test/record       requests for tokens, revocations, authorizations, registrations, and
-//                           every token that was given out
+//   GET  /test/record       requests for tokens, revocations, authorizations, registrations, clients'
+//                           documents that were fetched, and every token that was given out
 //   POST /test/forget-user  {"user"}: their refresh tokens are good no more
+//   POST /test/documents    {"of", "at"}: clients' documents at addresses that begin with "of" are had
+//                           from "at", where there is no proxy in front that speaks TLS
 //   POST /test/breakage     {"grant", "manner", "times", "milliseconds"}: what becomes of the next
-//                           requests of a grant type: "refuse" (400), "fail" (503), "delay" or "kill"
+//                           requests of a grant type, or without one of the next revocations: "refuse" (400), "fail" (503), "delay" or "kill"
 //                           (the answer to one that was carried out comes late, or never)
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -30,6 +32,7 @@ const { values: told } = parseArgs({
         client: { type: 'string' },
         secret: { type: 'string' },
         redirect: { type: 'string' },
+        documents: { type: 'boolean', default: false },
     },
 });
 const SCOPES = ['notes.read', 'notes.write'];
@@ -53,8 +56,9 @@ class Store {
     };
 }
 
-const record = { tokens: [], revocations: [], authorizations: [], registrations: 0, given_out: [] };
+const record = { tokens: [], revocations: [], authorizations: [], registrations: 0, documents: [], given_out: [] };
 let breakage = { times: 0 };
+let documents = { of: '', at: '' };
 
 const server = createServer();
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -82,10 +86,15 @@ const provider = new Provider(issuer, {
     issueRefreshToken: async (ctx, client) =>
         !told['no-renewal'] && client.grantTypeAllowed('refresh_token'),
     findAccount: async (ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
+    fetch: (url, { dispatcher, ...options }) => {
+        record.documents.push(String(url));
+        return fetch(String(url).replace(documents.of, documents.at), options);
+    },
     interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     features: {
         devInteractions: { enabled: false },
         registration: { enabled: told.registration },
+        clientIdMetadataDocument: { enabled: told.documents, ack: 'draft-02' },
         revocation: { enabled: true },
         resourceIndicators: {
             enabled: true,
@@ -152,6 +161,8 @@ async function sideDoor(ctx) {
         for (const [key, payload] of kept) {
             if (key.startsWith('RefreshToken:') && payload.accountId === asked.user) kept.delete(key);
         }
+    } else if (ctx.path === '/test/documents') {
+        documents = asked;
     } else if (ctx.path === '/test/breakage') {
         breakage = { times: 1, milliseconds: 0, ...asked };
     }

@@ -87,6 +87,13 @@ pub enum UserConnectionCommand {
         /// Why, as a stable code.
         reason: String,
     },
+    /// Gives up what a person brought and nobody confirmed in time.
+    LapseAuthorization {
+        /// When.
+        at: Micros,
+        /// The link.
+        link: String,
+    },
     /// Puts in force what the person with the link brought.
     Confirm {
         /// When.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::UserConnection;
 use crate::connection::CredentialKind;
 use crate::decider::domain_event;
 use crate::{By, Micros, Name, ReplicaId, SubjectId};
@@ -135,6 +136,11 @@ pub enum UserConnectionEvent {
         /// Why.
         reason: String,
     },
+    /// Nothing has changed: all that came before is said again at once.
+    UserConnectionCarriedOver {
+        /// What came of it.
+        state: Box<UserConnection>,
+    },
 }
 
 domain_event!(UserConnectionEvent {
@@ -149,4 +155,5 @@ domain_event!(UserConnectionEvent {
     UserConnectionRefreshFailed = "1",
     UserConnectionExpired = "1",
     UserConnectionDisconnected = "1",
+    UserConnectionCarriedOver = "1",
 });

@@ -28,6 +28,7 @@ pub struct Link {
 
 /// How far the person has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Step {
     Issued,
     Started {
@@ -36,8 +37,11 @@ pub(super) enum Step {
     },
     CodeTaken,
     Authorized {
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         variables: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         scopes: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Micros>,
         code: String,
         confirm_by: Micros,
@@ -71,6 +75,12 @@ impl Link {
             Step::Started { attempt, .. } => *attempt,
             Step::Issued | Step::CodeTaken | Step::Authorized { .. } | Step::Failed => 0,
         }
+    }
+
+    /// Whether somebody has brought something by it that nobody has confirmed yet.
+    #[must_use]
+    pub fn is_authorized(&self) -> bool {
+        matches!(self.step, Step::Authorized { .. })
     }
 
     /// Whether this link can be used to start.

@@ -4,12 +4,14 @@ mod command;
 mod error;
 mod event;
 mod link;
+mod refresh;
+mod status;
 
 use serde::{Deserialize, Serialize};
 
 use crate::connection::{Connection, CredentialKind, Takes};
 use crate::decider::aggregate;
-use crate::{Decider, Micros, Name, Place, ReplicaId, SubjectId};
+use crate::{Decider, Micros, Name, Place, SubjectId};
 
 pub use command::UserConnectionCommand;
 pub use error::UserConnectionError;
@@ -18,74 +20,51 @@ use link::Step;
 pub use link::{
     ATTEMPTS_MAX, CONFIRM_SECONDS, LINK_SECONDS_DEFAULT, LINK_SECONDS_MAX, LINK_SECONDS_MIN, Link,
 };
+use refresh::Refresh;
+pub use refresh::{REFRESH_CLAIM_SECONDS, REFRESH_PAUSE_SECONDS, REFRESH_PAUSE_SECONDS_MAX};
+pub use status::Status;
 
-/// How long a process that renews a credential keeps others from it.
-pub const REFRESH_CLAIM_SECONDS: u32 = 20;
-/// How long it is waited after a renewal that did not come about, and twice as long after each further
-/// one.
-pub const REFRESH_PAUSE_SECONDS: u32 = 5;
-/// How long it is waited at most: as long as nothing changes, so much is written down.
-pub const REFRESH_PAUSE_SECONDS_MAX: u32 = 60;
+/// After so many events the state is carried over: it stands whole in one event, with which whoever loads
+/// the account begins. An account that is renewed hourly for years has as much to load as a new one.
+pub const CARRIED_EVERY_EVENTS: u64 = 64;
 
-/// Whether a user's account can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// The user never connected one.
-    #[default]
-    Missing,
-    /// The user never connected one, and can do so by a link.
-    Pending,
-    /// A credential is in force.
-    Active,
-    /// It is not accepted any more.
-    Expired,
-    /// It was taken out of force.
-    Disconnected,
-}
-
-impl Status {
-    /// The status as it is stored and shown.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Expired => "expired",
-            Self::Disconnected => "disconnected",
-        }
-    }
-}
-
-/// See the module.
+/// See the module. As it is serialised it stands in the journal where it was carried over: a field is added
+/// with a default only, and what there is never changes its meaning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UserConnection {
+    #[serde(rename = "events")]
     version: u64,
     status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<CredentialKind>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     variables: Vec<String>,
     generation: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     since: Micros,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<Micros>,
     renewed_at: Micros,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<Link>,
+    #[serde(default, skip_serializing_if = "Refresh::is_free")]
     refresh: Refresh,
     /// Renewals that did not come about since the last one that did.
+    #[serde(default, skip_serializing_if = "is_zero")]
     refreshes_failed: u32,
+    /// How many events there were when it was last carried over.
+    #[serde(skip)]
+    carried_at: u64,
+    /// It has taken in what is not recorded yet, so that its times are not the final ones.
+    #[serde(skip)]
+    is_ahead: bool,
 }
 
-/// Who renews the credential in force.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-enum Refresh {
-    #[default]
-    Free,
-    /// This process, until this time.
-    Claimed { replica: ReplicaId, until: Micros },
-    /// Nobody before this time.
-    Paused { until: Micros },
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl UserConnection {
@@ -151,22 +130,6 @@ impl UserConnection {
         self.link.as_ref()
     }
 
-    /// Until when nobody may renew the credential: somebody does, or it was tried a moment ago. `None`
-    /// when anybody may now.
-    #[must_use]
-    pub fn refresh_waits_until(&self, at: Micros) -> Option<Micros> {
-        match &self.refresh {
-            Refresh::Claimed { until, .. } | Refresh::Paused { until } if *until > at => Some(*until),
-            Refresh::Free | Refresh::Claimed { .. } | Refresh::Paused { .. } => None,
-        }
-    }
-
-    /// Whether the last renewal did not come about, a moment ago.
-    #[must_use]
-    pub fn refresh_is_paused(&self, at: Micros) -> bool {
-        matches!(&self.refresh, Refresh::Paused { until } if *until > at)
-    }
-
     fn link_of(&self, id: &str) -> Result<&Link, UserConnectionError> {
         self.link.as_ref().filter(|link| link.id == id).ok_or(UserConnectionError::LinkUnknown)
     }
@@ -209,8 +172,9 @@ aggregate!(
     UserConnectionError
 );
 
-impl Decider for UserConnection {
-    fn decide(
+impl UserConnection {
+    /// What follows from a command, whether or not the state has to be carried over before it.
+    fn outcome(
         &self,
         command: &UserConnectionCommand,
     ) -> Result<Vec<UserConnectionEvent>, UserConnectionError> {
@@ -279,6 +243,19 @@ impl Decider for UserConnection {
                         reason: reason.clone(),
                     }])
                 }
+            },
+            Command::LapseAuthorization { at, link } => match self.link_of(link)?.step {
+                Step::Authorized { confirm_by, .. } if *at >= confirm_by => {
+                    Ok(vec![Event::UserConnectionAuthorizationFailed {
+                        link: link.clone(),
+                        reason: "not_confirmed".to_owned(),
+                    }])
+                }
+                Step::Issued
+                | Step::Started { .. }
+                | Step::CodeTaken
+                | Step::Authorized { .. }
+                | Step::Failed => Ok(Vec::new()),
             },
             Command::Confirm { at, by, subject, connection, grounds, link, code, generation } => {
                 let known = self.link_of(link).map_err(|_| UserConnectionError::CodeUnknown)?;
@@ -360,11 +337,35 @@ impl Decider for UserConnection {
             },
         }
     }
+}
+
+impl Decider for UserConnection {
+    const CARRIED_BY: Option<&'static str> = Some("UserConnectionCarriedOver");
+
+    fn decide(
+        &self,
+        command: &UserConnectionCommand,
+    ) -> Result<Vec<UserConnectionEvent>, UserConnectionError> {
+        let mut events = self.outcome(command)?;
+        let is_due = self.version >= self.carried_at + CARRIED_EVERY_EVENTS && !self.is_ahead;
+        if is_due && !events.is_empty() {
+            // Before what follows, whose time nobody knows yet.
+            let state = Box::new(Self { carried_at: 0, ..self.clone() });
+            events.insert(0, UserConnectionEvent::UserConnectionCarriedOver { state });
+        }
+        Ok(events)
+    }
 
     fn evolve(&mut self, event: &UserConnectionEvent, place: Place) {
         use UserConnectionEvent as Event;
+        self.is_ahead |= !place.is_recorded();
         self.version += 1;
         match event {
+            Event::UserConnectionCarriedOver { state } => {
+                let is_ahead = self.is_ahead;
+                let version = state.version + 1;
+                *self = Self { version, carried_at: version, is_ahead, ..(**state).clone() };
+            }
             Event::UserConnectionActivated {
                 kind, variables, generation, link, scopes, expires_at, ..
             } => {
@@ -443,6 +444,7 @@ impl Decider for UserConnection {
             | Command::IssueLink { .. }
             | Command::Authorize { .. }
             | Command::FailAuthorization { .. }
+            | Command::LapseAuthorization { .. }
             | Command::ClaimRefresh { .. }
             | Command::CompleteRefresh { .. }
             | Command::ReleaseRefresh { .. }
@@ -458,6 +460,7 @@ impl Decider for UserConnection {
             | Command::StartAuthorization { at, .. }
             | Command::TakeCode { at, .. }
             | Command::Authorize { at, .. }
+            | Command::LapseAuthorization { at, .. }
             | Command::Confirm { at, .. }
             | Command::ClaimRefresh { at, .. }
             | Command::ReleaseRefresh { at, .. } => *at = now,
@@ -471,11 +474,6 @@ impl Decider for UserConnection {
 }
 
 impl UserConnection {
-    fn refresh_pause_seconds(&self) -> u32 {
-        let factor = 2_u32.saturating_pow(self.refreshes_failed);
-        REFRESH_PAUSE_SECONDS.saturating_mul(factor).min(REFRESH_PAUSE_SECONDS_MAX)
-    }
-
     fn is_in_force(&self, generation: u32) -> bool {
         self.status == Status::Active && self.generation == generation
     }

@@ -72,7 +72,8 @@ impl Topic {
                 | UserConnectionEvent::UserConnectionAuthorizationFailed { .. }
                 | UserConnectionEvent::UserConnectionRefreshClaimed { .. }
                 | UserConnectionEvent::UserConnectionRefreshed { .. }
-                | UserConnectionEvent::UserConnectionRefreshFailed { .. } => None,
+                | UserConnectionEvent::UserConnectionRefreshFailed { .. }
+                | UserConnectionEvent::UserConnectionCarriedOver { .. } => None,
             },
             Event::Session(event) => match event {
                 SessionEvent::SessionOpened { .. } => Some(Self::SessionOpened),

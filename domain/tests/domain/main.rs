@@ -14,6 +14,7 @@ mod session;
 mod subject;
 mod tool_names;
 mod user_connection;
+mod user_connection_carried;
 mod user_connection_links;
 mod user_connection_refresh;
 mod virtual_server;

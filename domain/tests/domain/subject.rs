@@ -1,7 +1,7 @@
 //! Subject: every command, in every state that answers it differently.
 
-use proctor_domain::Position;
 use proctor_domain::subject::{Subject, SubjectCommand, SubjectError, SubjectEvent};
+use proctor_domain::{Micros, Position};
 
 use crate::scene::{by, given, reason, state};
 
@@ -14,7 +14,7 @@ fn blocked() -> SubjectEvent {
 }
 
 fn unblocked() -> SubjectEvent {
-    SubjectEvent::SubjectUnblocked { by: by() }
+    SubjectEvent::SubjectUnblocked { by: by(), reason: String::new() }
 }
 
 fn cut() -> SubjectEvent {
@@ -40,7 +40,7 @@ fn nothing_but_registering_can_be_asked_of_an_unknown_subject() {
     for command in [
         SubjectCommand::CutSessions { by: by(), reason: reason() },
         SubjectCommand::Block { by: by(), reason: reason() },
-        SubjectCommand::Unblock { by: by() },
+        SubjectCommand::Unblock { by: by(), reason: String::new() },
     ] {
         given::<Subject>(vec![]).when(command).then_expect_error(SubjectError::Unknown);
     }
@@ -65,7 +65,7 @@ fn a_subject_is_blocked_once() {
 
 #[test]
 fn only_a_blocked_subject_is_unblocked() {
-    let unblock = SubjectCommand::Unblock { by: by() };
+    let unblock = SubjectCommand::Unblock { by: by(), reason: String::new() };
     given::<Subject>(vec![registered()]).when(unblock.clone()).then_expect_events(vec![]);
     given::<Subject>(vec![registered(), blocked()]).when(unblock).then_expect_events(vec![unblocked()]);
 }
@@ -82,4 +82,20 @@ fn a_block_ends_the_sessions_so_far_also_after_it_was_lifted() {
 fn the_last_cut_of_a_subject_counts() {
     let subject = state::<Subject>([(3, registered()), (5, cut()), (9, cut())]);
     assert_eq!(subject.cut_at(), Some(Position(9)));
+}
+
+#[test]
+fn it_says_since_when_and_why_it_is_blocked() {
+    let subject = state::<Subject>([(1, registered()), (2, blocked())]);
+    let known = subject.blocked().unwrap();
+    assert_eq!((known.since, &known.reason), (Micros(0), &reason()));
+    assert_eq!(state::<Subject>([(1, registered()), (2, blocked()), (3, unblocked())]).blocked(), None);
+}
+
+#[test]
+fn why_it_is_unblocked_is_kept_where_that_is_said() {
+    let why = || "the laptop was found".to_owned();
+    given::<Subject>(vec![registered(), blocked()])
+        .when(SubjectCommand::Unblock { by: by(), reason: why() })
+        .then_expect_events(vec![SubjectEvent::SubjectUnblocked { by: by(), reason: why() }]);
 }

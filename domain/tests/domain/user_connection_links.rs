@@ -211,3 +211,34 @@ fn a_link_that_led_nowhere_is_over() {
     refused(over(), start(NOW, "a"), UserConnectionError::LinkUsed);
     refused(over(), confirm(NOW, "lnk_1", "hash", 1), UserConnectionError::CodeUnknown);
 }
+
+fn lapse(at: Micros) -> UserConnectionCommand {
+    UserConnectionCommand::LapseAuthorization { at, link: "lnk_1".to_owned() }
+}
+
+#[test]
+fn what_was_brought_is_given_up_once_its_time_to_be_confirmed_is_over() {
+    let over = NOW.plus_seconds(CONFIRM_SECONDS);
+    let brought = || vec![issued("lnk_1"), started(1, "b"), taken(1), authorized()];
+    let given_up = UserConnectionEvent::UserConnectionAuthorizationFailed {
+        link: "lnk_1".to_owned(),
+        reason: "not_confirmed".to_owned(),
+    };
+    given::<UserConnection>(brought()).when(lapse(Micros(over.0 - 1))).then_expect_events(vec![]);
+    given::<UserConnection>(brought()).when(lapse(over)).then_expect_events(vec![given_up.clone()]);
+    // Once, and for good.
+    let after = [brought(), vec![given_up]].concat();
+    given::<UserConnection>(after.clone()).when(lapse(over)).then_expect_events(vec![]);
+    assert!(!account(after).link().unwrap().is_authorized());
+}
+
+#[test]
+fn only_what_was_brought_is_given_up() {
+    let late = NOW.plus_seconds(10 * CONFIRM_SECONDS);
+    for before in [vec![issued("lnk_1")], vec![issued("lnk_1"), started(1, "b"), taken(1)]] {
+        given::<UserConnection>(before).when(lapse(late)).then_expect_events(vec![]);
+    }
+    given::<UserConnection>(vec![issued("lnk_1"), authorized(), issued("lnk_2")])
+        .when(lapse(late))
+        .then_expect_error(UserConnectionError::LinkUnknown);
+}

@@ -156,7 +156,7 @@ fn the_longer_an_authorization_server_is_away_the_more_seldom_it_is_asked() {
         let again = [failed(1), claimed(1, "a")].into_iter().cycle().take(2 * times);
         let before = [vec![with_end(1), claimed(1, "a")], again.collect()].concat();
         match &account(before).decide(&release()).unwrap()[..] {
-            [UserConnectionEvent::UserConnectionRefreshFailed { retry_at, .. }] => {
+            [.., UserConnectionEvent::UserConnectionRefreshFailed { retry_at, .. }] => {
                 (retry_at.0 - NOW.0) / SECOND
             }
             other => panic!("{other:?}"),

@@ -91,7 +91,10 @@ fn a_revocation_cancels_exactly_what_it_covers(site: Site) {
 fn what_revokes_nothing_cancels_nothing(site: Site) {
     play(async {
         let nothing = cancelled_by(&site, async |world| {
-            world.subject("sub_1", SubjectCommand::Unblock { by: by() }).await.unwrap();
+            world
+                .subject("sub_1", SubjectCommand::Unblock { by: by(), reason: String::new() })
+                .await
+                .unwrap();
             world.subject("sub_3", SubjectCommand::Register { by: by() }).await.unwrap();
             world.cut_subject("sub_3").await.unwrap();
             world.revise(&["send"]).await.unwrap();

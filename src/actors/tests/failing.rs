@@ -43,6 +43,15 @@ impl Reader for Blind {
         self.reader.stream(stream, after).await
     }
 
+    async fn carried_stream(
+        &self,
+        stream: &StreamId,
+        carried_by: &'static str,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        self.stream(stream, 0).await?;
+        self.reader.carried_stream(stream, carried_by).await
+    }
+
     async fn stream_ids(&self, kind: &'static str) -> Result<Vec<String>, StoreError> {
         self.reader.stream_ids(kind).await
     }

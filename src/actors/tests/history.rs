@@ -246,7 +246,7 @@ fn subject_command(event: SubjectEvent) -> SubjectCommand {
         SubjectEvent::SubjectRegistered { by } => SubjectCommand::Register { by },
         SubjectEvent::SubjectSessionsCut { by, reason } => SubjectCommand::CutSessions { by, reason },
         SubjectEvent::SubjectBlocked { by, reason } => SubjectCommand::Block { by, reason },
-        SubjectEvent::SubjectUnblocked { by } => SubjectCommand::Unblock { by },
+        SubjectEvent::SubjectUnblocked { by, reason } => SubjectCommand::Unblock { by, reason },
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the entities promise, on a real journal.
 
 mod calls;
+mod carrying;
 mod entities;
 mod failing;
 mod history;

@@ -142,7 +142,7 @@ fn choose(shared: &Shared, rng: &mut StdRng, fresh: &str, replica: &str) -> Aske
         820..845 => Asked::Session(session, other(SessionCommand::Revoke { by: by(), reason: reason() })),
         845..860 => Asked::Subject(subject, SubjectCommand::CutSessions { by: by(), reason: reason() }),
         860..870 => Asked::Subject(subject, SubjectCommand::Block { by: by(), reason: reason() }),
-        870..920 => Asked::Subject(subject, SubjectCommand::Unblock { by: by() }),
+        870..920 => Asked::Subject(subject, SubjectCommand::Unblock { by: by(), reason: String::new() }),
         920..955 => {
             let some: BTreeSet<&str> = (0..5).filter_map(|_| TOOLS.choose(rng).copied()).collect();
             Asked::Server(ServerAsked::Revise(some.into_iter().map(str::to_owned).collect()))

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::session::{
-    Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand, SessionEvent,
+    Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand, SessionError, SessionEvent,
     TTL_SECONDS_DEFAULT, Terms,
 };
 use proctor_domain::subject::Subject;
-use proctor_domain::user_connection::LINK_SECONDS_DEFAULT;
+use proctor_domain::user_connection::{LINK_SECONDS_DEFAULT, Status};
 use proctor_domain::virtual_server::{TOOLS_MAX, VirtualServer};
 use proctor_domain::{Decider as _, Event, Name, StreamId, SubjectId};
 use serde::Deserialize;
@@ -18,12 +18,12 @@ use url::Url;
 
 use super::super::answer;
 use super::super::body::Body;
-use super::super::caller::Caller;
+use super::super::caller::{Caller, NotDone};
 use super::super::filters::LABEL_SEPARATORS;
 use super::super::problem::{Code, Problem};
 use super::super::time;
 use super::super::users;
-use crate::actors::{Prepared, Sealed, new_id, now};
+use crate::actors::{AskError, Prepared, Sealed, new_id, now};
 use crate::journal::{Delivered, SideWrite};
 use crate::opening::{self, USER_CHARS_MAX, user_fits};
 use crate::payload;
@@ -73,11 +73,18 @@ pub(in crate::api) async fn mint(
     let (key, wrapped) = key.new_session_key(&session);
     let return_url = body.return_url()?;
     let opened_or_not = open(&proctor, &caller, &session, &body, &subject, &key, wrapped).await;
-    let events = match (opened_or_not, &return_url) {
-        (Err(problem), Some(url)) if problem.code == Code::AccountsMissing => {
-            return Err(with_links(&proctor, &caller, &subject, problem, url).await?);
+    let events = match opened_or_not {
+        Ok(events) => events,
+        Err(NotDone::NotPrepared(problem)) => return Err(problem),
+        Err(NotDone::Refused(error)) => {
+            return Err(match (&error, &return_url) {
+                (AskError::Nonsense(SessionError::AccountsMissing(missing)), Some(url)) => {
+                    let linked = with_links(&proctor, &caller, &subject, missing, url).await?;
+                    Problem::from(error).with("missing", linked)
+                }
+                _ => error.into(),
+            });
         }
-        (opened_or_not, _) => opened_or_not?,
     };
     proctor.keyring.keep(&session, Arc::new(key));
 
@@ -177,7 +184,7 @@ async fn open(
     subject: &SubjectId,
     key: &SessionKey,
     wrapped: Vec<u8>,
-) -> Result<Vec<Delivered>, Problem> {
+) -> Result<Vec<Delivered>, NotDone<SessionError>> {
     let opening = body.opening(proctor, caller, subject);
     let event_id: Arc<str> = new_id("evt").into();
     let sealed = body.labels.as_ref().filter(|labels| !labels.is_empty()).map(|labels| {
@@ -185,7 +192,7 @@ async fn open(
         Sealed { event_id: Arc::clone(&event_id), bytes: key.seal_payload(&event_id, &plain).into() }
     });
     caller
-        .act::<Session, _>(proctor, session, || {
+        .try_to::<Session, _>(proctor, session, || {
             let (opening, sealed) = (opening.clone(), sealed.clone());
             let session_key = SideWrite::SessionKey { session: session.to_owned(), wrapped: wrapped.clone() };
             async move {
@@ -210,26 +217,21 @@ async fn open(
         .await
 }
 
-/// The same refusal, with a link for each account that is missing.
+/// The accounts that are missing, each with a link to connect it.
 async fn with_links(
     proctor: &Proctor,
     caller: &Caller,
     subject: &SubjectId,
-    problem: Problem,
+    missing: &[(Name, Status)],
     return_url: &Url,
-) -> Result<Problem, Problem> {
-    let Some(Value::Array(missing)) = problem.member("missing").cloned() else { return Ok(problem) };
+) -> Result<Vec<Value>, Problem> {
     let mut shown = Vec::with_capacity(missing.len());
-    for mut account in missing {
-        let name = account["connection"].as_str().and_then(|name| Name::new(name).ok());
-        if let Some(name) = name {
-            let (link, _) =
-                users::issue(proctor, caller, subject, &name, return_url, LINK_SECONDS_DEFAULT).await?;
-            account["link"] = link;
-        }
-        shown.push(account);
+    for (name, status) in missing {
+        let (link, _) =
+            users::issue(proctor, caller, subject, name, return_url, LINK_SECONDS_DEFAULT).await?;
+        shown.push(json!({ "connection": name, "status": status, "link": link }));
     }
-    Ok(problem.with("missing", shown))
+    Ok(shown)
 }
 
 /// The terms that stand in the journal, and when they were recorded.

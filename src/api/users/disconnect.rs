@@ -4,9 +4,9 @@
 use std::future::ready;
 
 use actix_web::{HttpResponse, web};
-use proctor_domain::connection::{Connection, CredentialKind};
+use proctor_domain::Name;
+use proctor_domain::connection::Connection;
 use proctor_domain::user_connection::{UserConnection, UserConnectionCommand};
-use proctor_domain::{Name, SubjectId};
 use serde_json::json;
 
 use super::super::answer;
@@ -15,9 +15,8 @@ use super::super::caller::Caller;
 use super::super::confirmation::{Wait, confirmed};
 use super::super::problem::{Code, Problem};
 use super::super::reason::Reason;
-use crate::actors::{KeyringError, Prepared};
+use crate::actors::Prepared;
 use crate::connect;
-use crate::credential::Credential;
 use crate::journal::SideWrite;
 use crate::proctor::Proctor;
 
@@ -38,7 +37,8 @@ pub(in crate::api) async fn disconnect(
     let name = Name::new(&name).map_err(|_| unknown())?;
     let subject = proctor.keyring.subject_of(&user).await?.ok_or_else(unknown)?;
     let id = UserConnection::id(&subject, &name);
-    let credential = in_force(&proctor, &subject, &name, &id).await?;
+    let state = proctor.directory.fresh::<UserConnection>(&id).await?;
+    let credential = connect::in_force(&proctor, &subject, &name, &state).await?;
     let events = caller
         .act::<UserConnection, _>(&proctor, &id, || {
             let command = UserConnectionCommand::Disconnect { by: caller.by(), reason: reason.clone() };
@@ -50,6 +50,7 @@ pub(in crate::api) async fn disconnect(
     let position = proctor.directory.position_of(&events);
     let mut shown =
         json!({ "user": user, "connection": name, "state": "disconnected", "position": position });
+    proctor.leftovers.look_soon();
     // What is over here ends at the provider as well, whether or not that answers.
     if let Some(credential) = credential.filter(|_| !events.is_empty()) {
         let connection = proctor.directory.state::<Connection>(name.as_str()).await?;
@@ -58,22 +59,4 @@ pub(in crate::api) async fn disconnect(
     }
     confirmed(&proctor, &wait, position, &mut shown).await?;
     Ok(answer::ok(position, &shown))
-}
-
-/// The tokens in force, where an authorization server gave them.
-async fn in_force(
-    proctor: &Proctor,
-    subject: &SubjectId,
-    name: &Name,
-    id: &str,
-) -> Result<Option<Credential>, Problem> {
-    let state = proctor.directory.fresh::<UserConnection>(id).await?;
-    if state.kind() != Some(CredentialKind::Oauth2) {
-        return Ok(None);
-    }
-    match proctor.keyring.user_credential(subject, name, state.generation()).await {
-        Ok(text) => Ok(serde_json::from_str(&text).ok()),
-        Err(KeyringError::Gone(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -71,6 +71,8 @@ pub(in crate::api) async fn issue(
             Ok(link.prepared(caller.by(), connection, ttl_seconds))
         })
         .await?;
+    // The one before may have brought something that nobody waits for any more.
+    proctor.leftovers.look_soon();
     let state = proctor.directory.state::<UserConnection>(&id).await?;
     let expires_at = state.link().map(|link| time::shown(link.expires_at()));
     let shown = json!({

@@ -1,57 +1,50 @@
 //! Users' own accounts at connections: set, listed, disconnected.
 
+mod block;
 mod credential;
 mod disconnect;
 mod link;
 mod list;
 mod show;
+mod user;
 mod verify;
 
 use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, CredentialKind, Takes};
-use proctor_domain::subject::{Subject, SubjectCommand};
+use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, SubjectId};
 use serde_json::{Value, json};
 
+pub(super) use block::{block, unblock};
 pub(super) use credential::set;
 pub(super) use disconnect::disconnect;
 pub(super) use link::{issue, link, return_url};
 pub(super) use list::list;
 pub(super) use show::show;
+pub(super) use user::user;
 pub(super) use verify::verify;
 
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::time;
-use crate::actors::{Prepared, now};
-use crate::journal::SideWrite;
-use crate::opening;
+use crate::actors::now;
+use crate::opening::{self, Registration};
 use crate::proctor::Proctor;
 
 /// The reference of a user, who is given one when seen for the first time.
 pub(super) async fn reference(proctor: &Proctor, caller: &Caller, user: &str) -> Result<SubjectId, Problem> {
-    if let Some(subject) = proctor.keyring.subject_of(user).await? {
-        return Ok(subject);
-    }
-    let (subject, row) = opening::new_subject(&proctor.vault, user);
-    let registered = caller
-        .act::<Subject, _>(proctor, &subject, || {
-            let command = SubjectCommand::Register { by: caller.by() };
-            let row = SideWrite::Subject(row.clone());
-            ready(Ok(Prepared { side_writes: vec![row], ..Prepared::alone(command) }))
-        })
-        .await;
-    match registered {
-        Ok(_) => Ok(subject.into()),
-        // Another request for the same user was faster.
-        Err(problem) if problem.code == Code::WrittenMeanwhile => {
-            proctor.keyring.subject_of(user).await?.ok_or(problem)
+    opening::reference(&proctor.keyring, caller.by(), user, async |registration: &Registration| {
+        let prepare = || ready(Ok(registration.prepared()));
+        match caller.act::<Subject, _>(proctor, registration.subject(), prepare).await {
+            Ok(_) => Ok(true),
+            Err(problem) if problem.code == Code::WrittenMeanwhile => Ok(false),
+            Err(problem) => Err(problem),
         }
-        Err(problem) => Err(problem),
-    }
+    })
+    .await
 }
 
 /// The connection, to which each user brings something.

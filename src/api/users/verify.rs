@@ -4,9 +4,9 @@
 use std::cell::RefCell;
 
 use actix_web::{HttpResponse, web};
-use proctor_domain::connection::Connection;
 use proctor_domain::user_connection::UserConnection;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::super::answer;
 use super::super::body::Body;
@@ -44,7 +44,6 @@ pub(in crate::api) async fn verify(
                 })
                 .await?;
             if let Some(credential) = credential {
-                let connection = proctor.directory.state::<Connection>(name.as_str()).await?;
                 connect::revoke(&proctor, &name, &connection, &credential).await;
             }
             let detail = "this code belongs to another user: the person who authorized is not the one who was to \
@@ -54,6 +53,8 @@ pub(in crate::api) async fn verify(
         Confirmed::Account(_) => subject.as_ref().ok_or_else(changed)?,
     };
     let id = UserConnection::id(subject, &name);
+    let before = proctor.directory.state::<UserConnection>(&id).await?;
+    let replaced = connect::replaced(&proctor, subject, &name, &before, &connection).await?;
     let events = caller
         .act::<UserConnection, _>(&proctor, &id, || async {
             match confirm().await? {
@@ -63,7 +64,12 @@ pub(in crate::api) async fn verify(
         })
         .await?;
     let state = proctor.directory.state::<UserConnection>(&id).await?;
-    Ok(answer::ok(proctor.directory.position_of(&events), &shown(&user, &name, &connection, &state)))
+    let mut shown = shown(&user, &name, &connection, &state);
+    if let Some(credential) = replaced.filter(|_| !events.is_empty()) {
+        shown["revoked_at_provider"] =
+            json!(connect::revoke(&proctor, &name, &connection, &credential).await);
+    }
+    Ok(answer::ok(proctor.directory.position_of(&events), &shown))
 }
 
 fn changed() -> Problem {

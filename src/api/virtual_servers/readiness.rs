@@ -2,6 +2,7 @@
 //! the user has to connect first.
 
 use actix_web::{HttpResponse, web};
+use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::Status;
 use serde_json::{Value, json};
 
@@ -20,6 +21,10 @@ pub(in crate::api) async fn readiness(
     let server = super::fresh(&proctor, &name).await?;
     let subject = proctor.keyring.subject_of(&user).await?;
     let (accounts, _) = opening::accounts::<Problem>(&proctor.directory, subject.as_ref(), &server).await?;
+    let is_blocked = match &subject {
+        Some(subject) => proctor.directory.state::<Subject>(subject.as_str()).await?.is_blocked(),
+        None => false,
+    };
     let connections: Vec<(Value, Status)> = accounts
         .iter()
         .filter_map(|account| {
@@ -31,7 +36,10 @@ pub(in crate::api) async fn readiness(
     let shown = json!({
         "virtual_server": name,
         "user": user,
-        "ready": !server.is_retired() && connections.iter().all(|(_, status)| *status == Status::Active),
+        "ready": !server.is_retired()
+            && !is_blocked
+            && connections.iter().all(|(_, status)| *status == Status::Active),
+        "blocked": is_blocked,
         "connections": connections.into_iter().map(|(shown, _)| shown).collect::<Vec<_>>(),
     });
     Ok(answer::ok(proctor.journal.head().position(), &shown))

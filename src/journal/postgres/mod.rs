@@ -184,6 +184,25 @@ async fn read_stream(
     query.fetch_all(connection).await
 }
 
+/// The newest events of a stream, the newest first. Which of them carries the state is looked for here: where
+/// it were asked for by its type, the planner could not know that it is near the end, and read all.
+pub(in crate::journal) fn newest_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = $2
+         ORDER BY sequence DESC LIMIT $3"
+    )
+}
+
+async fn read_newest(
+    connection: &mut PgConnection,
+    stream: &StreamId,
+    most: usize,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let sql = newest_sql();
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    sqlx::query(&sql).bind(stream.kind).bind(&*stream.id).bind(most).fetch_all(connection).await
+}
+
 fn all_recorded(doing: &'static str, rows: &[PgRow]) -> Result<Vec<Arc<Recorded>>, StoreError> {
     rows.iter().map(|row| recorded(doing, row).map(Arc::new)).collect()
 }

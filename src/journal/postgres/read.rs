@@ -11,11 +11,15 @@ use tokio::time::timeout;
 
 use super::primary::{Primary, close};
 use super::{
-    ANSWER_WAIT, CLOCK, all_recorded, database, failed, is_refusal, last, moved, read_after, read_stream,
+    ANSWER_WAIT, CLOCK, all_recorded, database, failed, is_refusal, last, moved, read_after, read_newest,
+    read_stream,
 };
 use crate::journal::MovedAway;
 use crate::journal::store::{Lease, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
+
+/// Among so many events the one is that carries a stream's state, unless the stream is from before there was any.
+const NEWEST_MAX: usize = 128;
 
 type Asked<'q> = Query<'q, Postgres, sqlx::postgres::PgArguments>;
 
@@ -120,6 +124,23 @@ impl Reader for PostgresReader {
         let doing = "read a stream";
         let rows = self.with(doing, async |connection| read_stream(connection, stream, after).await);
         all_recorded(doing, &rows.await?)
+    }
+
+    async fn carried_stream(
+        &self,
+        stream: &StreamId,
+        carried_by: &'static str,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        let doing = "read a stream";
+        let read = async |connection: &mut PgConnection| read_newest(connection, stream, NEWEST_MAX).await;
+        let mut newest = all_recorded(doing, &self.with(doing, read).await?)?;
+        let carried = newest.iter().position(|event| event.event.type_name() == carried_by);
+        if carried.is_none() && newest.len() == NEWEST_MAX {
+            return self.stream(stream, 0).await;
+        }
+        newest.truncate(carried.map_or(newest.len(), |at| at + 1));
+        newest.reverse();
+        Ok(newest)
     }
 
     async fn stream_ids(&self, kind: &'static str) -> Result<Vec<String>, StoreError> {

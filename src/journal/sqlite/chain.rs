@@ -7,6 +7,8 @@
 //! **Invariants.** A stream's sequences are 1, 2, 3, …: a chain that says otherwise is never read as
 //! if it were whole.
 
+use std::ops::ControlFlow;
+
 use proctor_domain::{Position, StreamId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -68,6 +70,17 @@ pub(super) fn walk<T>(
     after: u64,
     mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
+    walk_until(connection, kind, id, after, |row| read(row).map(ControlFlow::Continue))
+}
+
+/// The same, but nothing before the event at which `read`, which goes from the newest back, breaks off.
+pub(super) fn walk_until<T>(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+    after: u64,
+    mut read: impl FnMut(&Row<'_>) -> Result<ControlFlow<T, T>, StoreError>,
+) -> Result<Vec<T>, StoreError> {
     let failed = |error| database(READING, error);
     // Within the appender's transaction there is one already.
     let transaction = match connection.is_autocommit() {
@@ -78,7 +91,13 @@ pub(super) fn walk<T>(
     let mut found = Vec::new();
     while next.sequence > after {
         let (event, previous) = link(connection, kind, id, next, &mut read)?;
-        found.push(event);
+        match event {
+            ControlFlow::Continue(event) => found.push(event),
+            ControlFlow::Break(event) => {
+                found.push(event);
+                break;
+            }
+        }
         next = Tip { sequence: next.sequence - 1, position: previous };
     }
     drop(transaction);

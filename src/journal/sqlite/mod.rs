@@ -9,6 +9,7 @@ mod rows;
 mod turn;
 mod write;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -237,6 +238,20 @@ fn read_stream(
 ) -> Result<Vec<Arc<Recorded>>, StoreError> {
     chain::walk(connection, stream.kind, &stream.id, after, |row| {
         Ok(Arc::new(recorded(row, "read a stream")?))
+    })
+}
+
+fn read_carried_stream(
+    connection: &Connection,
+    stream: &StreamId,
+    carried_by: &str,
+) -> Result<Vec<Arc<Recorded>>, StoreError> {
+    chain::walk_until(connection, stream.kind, &stream.id, 0, |row| {
+        let event = Arc::new(recorded(row, "read a stream")?);
+        Ok(match event.event.type_name() == carried_by {
+            true => ControlFlow::Break(event),
+            false => ControlFlow::Continue(event),
+        })
     })
 }
 

@@ -9,7 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use tokio::sync::Semaphore;
 
-use super::{FileId, clock, connect_read_only, database, last, moved, read_after, read_stream};
+use super::{
+    FileId, clock, connect_read_only, database, last, moved, read_after, read_carried_stream, read_stream,
+};
 use crate::journal::MovedAway;
 use crate::journal::store::{Lease, Reader, StoreError, SubjectRow};
 use crate::vault::PurposeKeyRow;
@@ -111,6 +113,15 @@ impl Reader for SqliteReader {
     async fn stream(&self, stream: &StreamId, after: u64) -> Result<Vec<Arc<Recorded>>, StoreError> {
         let stream = stream.clone();
         self.with(move |connection| read_stream(connection, &stream, after)).await
+    }
+
+    async fn carried_stream(
+        &self,
+        stream: &StreamId,
+        carried_by: &'static str,
+    ) -> Result<Vec<Arc<Recorded>>, StoreError> {
+        let stream = stream.clone();
+        self.with(move |connection| read_carried_stream(connection, &stream, carried_by)).await
     }
 
     async fn stream_ids(&self, kind: &'static str) -> Result<Vec<String>, StoreError> {

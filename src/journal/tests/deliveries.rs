@@ -1,9 +1,17 @@
 //! The tables of the outbox, in both stores.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
 use proctor_domain::{Micros, Position};
 
 use super::*;
-use crate::journal::{Attempt, Deliveries, Delivery, DeliveryState, Step, Waiting};
+use crate::journal::copying::Cells;
+use crate::journal::rows::Statement;
+use crate::journal::{
+    Attempt, Deliveries, Delivery, DeliveryState, NEXT_OF_MAX, Rows, Step, StoreError, Waiting,
+};
 
 const SECOND: i64 = 1_000_000;
 
@@ -88,7 +96,7 @@ async fn an_attempt_counts_only_where_the_delivery_stands_as_it_did(site: Site) 
     let again = Step::Again { webhook: "whk_1".into(), id: now.id.clone() };
     deliveries.take(&[again], at(8)).await.unwrap();
     assert!(!deliveries.settle(&now, &ended(DeliveryState::Delivered, 9)).await.unwrap());
-    assert_eq!(deliveries.due_for("whk_1", at(8), 9).await.unwrap()[0].attempts, 0);
+    assert_eq!(deliveries.next_of(&[("whk_1", 9)]).await.unwrap()[0].attempts, 0);
 }
 
 async fn an_attempt_that_found_why_it_was_given_up_meanwhile_is_written_all_the_same(site: Site) {
@@ -103,17 +111,25 @@ async fn an_attempt_that_found_why_it_was_given_up_meanwhile_is_written_all_the_
     assert_eq!(only(&deliveries, "whk_1").await.status, Some(410));
 }
 
-async fn what_is_due_is_told_for_each_webhook_the_oldest_first(site: Site) {
+async fn what_is_next_is_told_for_each_webhook_in_the_order_in_which_it_is_due(site: Site) {
     let deliveries = site.deliveries().await;
     let steps: Vec<_> = (1..=5).map(|position| enqueue("whk_1", position)).collect();
     deliveries.take(&steps, at(1)).await.unwrap();
     deliveries.take(&[enqueue("whk_2", 1)], at(30)).await.unwrap();
-    let first = deliveries.due_for("whk_1", at(1), 2).await.unwrap();
-    assert_eq!(first.iter().map(|delivery| delivery.position.0).collect::<Vec<_>>(), [1, 2]);
+    let next = async |asked: &[(&str, usize)]| {
+        let next = deliveries.next_of(asked).await.unwrap();
+        next.into_iter().map(|delivery| (delivery.webhook, delivery.position.0)).collect::<Vec<_>>()
+    };
+    let of = |webhook: &str, positions: &[u64]| {
+        positions.iter().map(|position| (webhook.to_owned(), *position)).collect::<Vec<_>>()
+    };
+    assert_eq!(next(&[("whk_1", 2)]).await, of("whk_1", &[1, 2]));
+    let first = deliveries.next_of(&[("whk_1", 1)]).await.unwrap();
     deliveries.settle(&first[0], &ended(DeliveryState::Pending, 2)).await.unwrap();
-    let then = deliveries.due_for("whk_1", at(9), 9).await.unwrap();
-    assert_eq!(then.iter().map(|delivery| delivery.position.0).collect::<Vec<_>>(), [2, 3, 4, 5, 1]);
-    assert!(deliveries.due_for("whk_2", at(9), 9).await.unwrap().is_empty());
+    assert_eq!(next(&[("whk_1", 9)]).await, of("whk_1", &[2, 3, 4, 5, 1]));
+    let both = [of("whk_1", &[2, 3]), of("whk_2", &[1])].concat();
+    assert_eq!(next(&[("whk_2", 3), ("whk_1", 2), ("whk_3", 4)]).await, both);
+    assert!(next(&[]).await.is_empty());
 
     let newest = deliveries.list("whk_1", Some(DeliveryState::Pending), Some(Position(4)), 2).await.unwrap();
     assert_eq!(newest.iter().map(|delivery| delivery.position.0).collect::<Vec<_>>(), [3, 2]);
@@ -130,14 +146,14 @@ async fn what_is_too_much_is_given_up_at_once_and_can_be_asked_for(site: Site) {
     assert_eq!((dead.state, dead.ended_at, dead.attempts), (DeliveryState::Dead, Some(at(1)), 0));
     assert_eq!(dead.failure.as_deref(), Some("too_many_waiting"));
     deliveries.take(&[Step::Again { webhook: "whk_1".into(), id: dead.id }], at(2)).await.unwrap();
-    assert_eq!(deliveries.due_for("whk_1", at(2), 9).await.unwrap().len(), 1);
+    assert_eq!(deliveries.next_of(&[("whk_1", 9)]).await.unwrap().len(), 1);
 }
 
 async fn what_is_over_is_kept_for_a_while_and_what_waits_is_kept(site: Site) {
     let deliveries = site.deliveries().await;
     let steps: Vec<_> = (1..=4).map(|position| enqueue("whk_1", position)).collect();
     deliveries.take(&steps, at(1)).await.unwrap();
-    let all = deliveries.due_for("whk_1", at(1), 9).await.unwrap();
+    let all = deliveries.next_of(&[("whk_1", 9)]).await.unwrap();
     deliveries.settle(&all[0], &ended(DeliveryState::Delivered, 2)).await.unwrap();
     deliveries.settle(&all[1], &ended(DeliveryState::Delivered, 20)).await.unwrap();
     deliveries.settle(&all[2], &ended(DeliveryState::Dead, 2)).await.unwrap();
@@ -153,13 +169,50 @@ async fn what_is_over_is_kept_for_a_while_and_what_waits_is_kept(site: Site) {
     assert_eq!((dead.len(), dead[0].failure.as_deref(), dead[0].ended_at), (1, Some("gone"), Some(at(30))));
 }
 
+/// Counts the questions.
+struct Counting {
+    rows: Arc<dyn Rows>,
+    reads: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Rows for Counting {
+    async fn read(&self, doing: &'static str, statement: Statement) -> Result<Vec<Cells>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.rows.read(doing, statement).await
+    }
+
+    async fn write(&self, doing: &'static str, statements: Vec<Statement>) -> Result<Vec<u64>, StoreError> {
+        self.rows.write(doing, statements).await
+    }
+}
+
+async fn many_webhooks_are_looked_at_by_few_questions(site: Site) {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let deliveries =
+        Deliveries::new(Arc::new(Counting { rows: site.rows().await, reads: Arc::clone(&reads) }));
+    let webhooks: Vec<String> = (0..2 * NEXT_OF_MAX).map(|number| format!("whk_{number}")).collect();
+    for (position, webhook) in (1..).zip(&webhooks) {
+        deliveries.take(&[enqueue(webhook, position)], at(1)).await.unwrap();
+    }
+    let asked: Vec<_> = webhooks.iter().map(|webhook| (&**webhook, 3)).collect();
+    for (some, questions) in [(0, 0), (1, 1), (NEXT_OF_MAX, 1), (NEXT_OF_MAX + 1, 2), (2 * NEXT_OF_MAX, 2)] {
+        reads.store(0, Ordering::Relaxed);
+        let next = deliveries.next_of(&asked[..some]).await.unwrap();
+        let of: Vec<_> = next.iter().map(|delivery| delivery.webhook.clone()).collect();
+        assert_eq!(of, webhooks[..some]);
+        assert_eq!(reads.load(Ordering::Relaxed), questions, "for {some} webhooks");
+    }
+}
+
 on_both_stores!(async:
     one_process_delivers_until_its_time_is_over_or_it_gives_it_back,
     the_same_events_again_change_nothing,
     steps_that_cannot_all_be_taken_are_not_taken,
     an_attempt_counts_only_where_the_delivery_stands_as_it_did,
     an_attempt_that_found_why_it_was_given_up_meanwhile_is_written_all_the_same,
-    what_is_due_is_told_for_each_webhook_the_oldest_first,
+    what_is_next_is_told_for_each_webhook_in_the_order_in_which_it_is_due,
+    many_webhooks_are_looked_at_by_few_questions,
     what_is_too_much_is_given_up_at_once_and_can_be_asked_for,
     what_is_over_is_kept_for_a_while_and_what_waits_is_kept,
 );

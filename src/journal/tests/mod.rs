@@ -1,6 +1,7 @@
 //! What the journal promises, on real SQLite files and PostgreSQL databases of their own.
 
 mod appending;
+mod carried_streams;
 mod deciding_again;
 mod deliveries;
 mod failing;
@@ -20,5 +21,5 @@ mod sqlite_file;
 
 pub(crate) use faulty::{Fault, Faulty, Script};
 use note::Became;
-pub(crate) use note::{note, stream};
+pub(crate) use note::{note, proposal, stream};
 pub(crate) use site::{Site, on_both_stores};

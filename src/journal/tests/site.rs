@@ -9,8 +9,7 @@ use proctor_test_postgres::Database;
 
 use super::{Faulty, Script};
 use crate::journal::postgres::{self, PostgresConfig};
-use crate::journal::rows::Rows;
-use crate::journal::{Deliveries, Journal, JournalConfig, Reader, Store, sqlite};
+use crate::journal::{Deliveries, Journal, JournalConfig, Reader, Rows, Store, sqlite};
 
 /// Long enough for every test.
 const LEASE_MS: u64 = 30_000;
@@ -171,7 +170,7 @@ impl Site {
         Deliveries::new(self.rows().await)
     }
 
-    /// The tables beside the journal.
+    /// Tables beside the journal.
     pub(crate) async fn rows(&self) -> Arc<dyn Rows> {
         if self.database.is_some() {
             postgres::open(&self.postgres_config()).await.unwrap().1

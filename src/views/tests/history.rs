@@ -235,7 +235,11 @@ impl History {
                 ("subject", &subject, SubjectEvent::SubjectSessionsCut { by: by(), reason: because() }.into())
             }
             2 => ("subject", &subject, SubjectEvent::SubjectBlocked { by: by(), reason: because() }.into()),
-            3 => ("subject", &subject, SubjectEvent::SubjectUnblocked { by: by() }.into()),
+            3 => (
+                "subject",
+                &subject,
+                SubjectEvent::SubjectUnblocked { by: by(), reason: String::new() }.into(),
+            ),
             4 => (
                 "virtual_server",
                 &server,

@@ -7,6 +7,7 @@ use super::browser::Browser;
 use super::provider::Setup;
 use super::{RETURN_URL, Scene, account, assert_sent_back_empty, code, link, path, verify};
 use crate::agent::Agent;
+use crate::past::a_day_passes;
 use crate::world::{World, wait_until};
 
 #[track_caller]
@@ -229,5 +230,24 @@ fn a_provider_that_fails_sends_people_back_with_what_happened() {
         assert_page(&browser.visit(&url), 409);
         scene.assert_not_active("ada");
     }
+    scene.connect("ada");
+}
+
+#[test]
+fn a_link_whose_time_is_over_says_so_in_plain_words() {
+    let scene = Scene::start(Setup::default());
+    let url = link(&scene.world, "ada");
+    let mut browser = Browser::new(&scene.world);
+    let page = browser.open(&url);
+    a_day_passes(&scene.world);
+    wait_until("the link to end", || browser.visit(&url).status != 200);
+    for answer in [browser.visit(&url), browser.submit_once(&page, &[])] {
+        assert_page(&answer, 410);
+        let text = answer.text();
+        assert!(text.contains("This link has expired") && text.contains("Nothing was connected"), "{text}");
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+    assert_eq!(account(&scene.world, "ada")["state"], "missing");
+    assert!(scene.provider.record().authorizations().is_empty(), "nobody was sent on");
     scene.connect("ada");
 }

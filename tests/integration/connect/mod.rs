@@ -4,9 +4,12 @@
 mod attacks;
 pub mod browser;
 mod canned;
+mod documents;
+mod giving_back;
 mod hostile_urls;
 mod links;
 mod missing_accounts;
+mod other_sites;
 pub mod provider;
 mod real_browser;
 mod refresh;
@@ -21,7 +24,7 @@ use self::browser::{Browser, parameter};
 use self::provider::{CLIENT_ID, CLIENT_SECRET, Provider, Setup};
 use crate::agent::Agent;
 use crate::http::Response;
-use crate::world::{PUBLIC_URL, Server, World};
+use crate::world::{PUBLIC_URL, PUBLIC_URL_OF_HTTPS, Server, World};
 
 /// Where the product takes its users back.
 pub const RETURN_URL: &str = "https://product.test/settings?tab=accounts";
@@ -49,12 +52,15 @@ impl Scene {
         let upstream = Upstream::start(options);
         let provider = Provider::start(&upstream.url(), &callback(), setup);
         upstream.protect(Protection::of(&provider.url, provider.jwks()));
-        Self { world: World::start_behind_url(&[]), provider, upstream }
+        let url = if setup.documents { PUBLIC_URL_OF_HTTPS } else { PUBLIC_URL };
+        let world = World::start_behind_url(&[("PROCTOR_PUBLIC_URL", url)]);
+        provider.read_documents(url, world.address);
+        Self { world, provider, upstream }
     }
 
     /// The settings of a connection that finds everything out but its client.
     pub fn auth(&self, setup: Setup) -> Value {
-        if setup.registration {
+        if setup.registration || setup.documents {
             json!({ "type": "oauth2" })
         } else {
             json!({ "type": "oauth2", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET })

@@ -21,11 +21,13 @@ pub struct Setup {
     pub registration: bool,
     /// Whether it gives out refresh tokens.
     pub renewal: bool,
+    /// Whether clients may be named by documents about them; then it knows no other.
+    pub documents: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { lifetime_seconds: 3600, registration: false, renewal: true }
+        Self { lifetime_seconds: 3600, registration: false, renewal: true, documents: false }
     }
 }
 
@@ -45,7 +47,9 @@ impl Provider {
         if !setup.renewal {
             command.arg("--no-renewal");
         }
-        if setup.registration {
+        if setup.documents {
+            command.arg("--documents");
+        } else if setup.registration {
             command.arg("--registration");
         } else {
             command.args(["--client", CLIENT_ID, "--secret", CLIENT_SECRET, "--redirect", redirect]);
@@ -68,6 +72,11 @@ impl Provider {
         Record(Request::new("GET", "/test/record").send(self.address).expect(200))
     }
 
+    /// Has documents of clients at this origin from where the server really is.
+    pub fn read_documents(&self, of: &str, at: SocketAddr) {
+        self.side_door("documents", &json!({ "of": of, "at": format!("http://{at}") }));
+    }
+
     /// Makes all refresh tokens of a user worthless, as when they take the access back over there.
     pub fn forget(&self, user: &str) {
         self.side_door("forget-user", &json!({ "user": user }));
@@ -82,6 +91,11 @@ impl Provider {
     pub fn break_grant(&self, grant: &str, manner: &str, times: u32, milliseconds: u32) {
         let how = json!({ "grant": grant, "manner": manner, "times": times, "milliseconds": milliseconds });
         self.side_door("breakage", &how);
+    }
+
+    /// Breaks the next revocations.
+    pub fn break_revocations(&self, manner: &str, times: u32) {
+        self.side_door("breakage", &json!({ "manner": manner, "times": times }));
     }
 
     fn side_door(&self, path: &str, body: &Value) {
@@ -127,6 +141,11 @@ impl Record {
     /// The query parameters of each authorization request.
     pub fn authorizations(&self) -> Vec<Value> {
         self.list("authorizations")
+    }
+
+    /// The clients' documents that it has fetched.
+    pub fn documents(&self) -> Vec<Value> {
+        self.list("documents")
     }
 
     pub fn registrations(&self) -> u64 {

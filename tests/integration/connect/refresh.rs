@@ -10,7 +10,7 @@ use super::{Scene, account, path};
 use crate::world::wait_until;
 
 /// Long enough to do something with a token, short enough to wait for its end.
-const SHORT: Setup = Setup { lifetime_seconds: 3, registration: false, renewal: true };
+const SHORT: Setup = Setup { lifetime_seconds: 3, registration: false, renewal: true, documents: false };
 
 /// How long a call may take up what a process that died left behind.
 const TAKEN_UP_SECONDS_MAX: u64 = 25;
@@ -35,7 +35,8 @@ fn refusal_of(answer: &crate::agent::Answer) -> Value {
 #[test]
 fn a_hundred_calls_at_two_processes_on_an_expired_token_cause_one_refresh() {
     let scene =
-        Scene::start(Setup { lifetime_seconds: 8, registration: false, renewal: true }).with_account("ada");
+        Scene::start(Setup { lifetime_seconds: 8, registration: false, renewal: true, documents: false })
+            .with_account("ada");
     let other = scene.world.another();
     let session = scene.world.mint("desk", "ada");
     std::thread::sleep(Duration::from_secs(9));

@@ -125,3 +125,36 @@ fn an_expired_token_is_refused_and_nothing_is_opened_for_it() {
     refused(&office.knock(&token), 401, "login_expired");
     assert_eq!(office.sessions().len(), 1);
 }
+
+#[test]
+fn a_blocked_user_gets_in_by_no_login_until_unblocked() {
+    let office = Office::open();
+    let (token, unused) = (office.token("ada"), office.token("ada"));
+    office.agent(&token).call("echo", "{}").result();
+    let user = office.only_session()["user"].as_str().unwrap().to_owned();
+    let block = |act: &str| {
+        office.world.post(&format!("/api/v1/users/{user}/{act}"), &json!({ "reason": "left" })).expect(200)
+    };
+    block("block");
+    refused(&office.knock(&token), 401, "subject_blocked");
+    // Neither by a token from before nor by one that the provider gives out now.
+    for token in [&unused, &office.token("ada")] {
+        refused(&office.knock(token), 403, "subject_blocked");
+    }
+    assert_eq!(office.sessions().len(), 1);
+    office.agent(&office.token("grace")).call("echo", "{}").result();
+    block("unblock");
+    refused(&office.knock(&token), 401, "subject_cut");
+    office.agent(&unused).call("echo", "{}").result();
+}
+
+#[test]
+fn somebody_can_be_blocked_before_their_first_login() {
+    let office = Office::open();
+    office.agent(&office.token("grace")).call("echo", "{}").result();
+    let of_grace = office.only_session()["user"].as_str().unwrap().to_owned();
+    let user = of_grace.replace("grace", "mallory");
+    office.world.post(&format!("/api/v1/users/{user}/block"), &json!({ "reason": "left" })).expect(200);
+    refused(&office.knock(&office.token("mallory")), 403, "subject_blocked");
+    assert_eq!(office.sessions().len(), 1);
+}

@@ -153,7 +153,7 @@ fn a_call_beyond_the_sessions_last_one_is_refused_also_when_the_others_have_ende
 #[test]
 fn a_call_for_a_blocked_user_is_refused_and_stays_so_for_this_session_after_unblocking() {
     let blocked = (1, SubjectEvent::SubjectBlocked { by: by(), reason: reason() });
-    let unblocked = (2, SubjectEvent::SubjectUnblocked { by: by() });
+    let unblocked = (2, SubjectEvent::SubjectUnblocked { by: by(), reason: String::new() });
     let grounds = CallGrounds { subject: subject([blocked.clone()]), ..call_grounds() };
     expect_refusal(grounds, Refusal::SubjectBlocked, None);
     let grounds = CallGrounds { subject: subject([blocked, unblocked]), ..call_grounds() };

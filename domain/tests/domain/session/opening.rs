@@ -116,7 +116,7 @@ fn a_session_is_not_opened_for_an_unknown_user() {
 #[test]
 fn a_session_is_not_opened_for_a_blocked_user_and_opened_after_unblocking() {
     let blocked = (5, SubjectEvent::SubjectBlocked { by: by(), reason: reason() });
-    let unblocked = (6, SubjectEvent::SubjectUnblocked { by: by() });
+    let unblocked = (6, SubjectEvent::SubjectUnblocked { by: by(), reason: String::new() });
     let grounds = OpeningGrounds { subject: subject([blocked.clone()]), ..opening_grounds() };
     refused(opening(), grounds, SessionError::SubjectBlocked);
     let grounds = OpeningGrounds { subject: subject([blocked, unblocked]), ..opening_grounds() };

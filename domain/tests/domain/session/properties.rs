@@ -140,7 +140,7 @@ fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCas
         }
         Step::CutSubject => subject(world, SubjectCommand::CutSessions { by: by(), reason: reason() }),
         Step::BlockSubject => subject(world, SubjectCommand::Block { by: by(), reason: reason() }),
-        Step::UnblockSubject => subject(world, SubjectCommand::Unblock { by: by() }),
+        Step::UnblockSubject => subject(world, SubjectCommand::Unblock { by: by(), reason: String::new() }),
         Step::CutServer => server(world, VirtualServerCommand::CutSessions { by: by(), reason: reason() }),
         Step::RetireServer => server(world, VirtualServerCommand::Retire { by: by(), reason: reason() }),
         Step::Revise { definition } => {

@@ -1,0 +1,59 @@
+//! `POST /users/{user}/block` and `/unblock`: whether a user may have sessions. Blocking ends those that
+//! there are, and cancels what is on its way in them.
+
+use actix_web::{HttpResponse, web};
+use proctor_domain::subject::{Subject, SubjectCommand};
+use serde_json::json;
+
+use super::super::answer;
+use super::super::body::{Body, BodyOrNothing};
+use super::super::caller::Caller;
+use super::super::confirmation::{Wait, confirmed};
+use super::super::problem::{Code, Problem};
+use super::super::reason::{Reason, ReasonIfAny};
+use super::super::revocations::count;
+use super::reference;
+use crate::opening::{USER_CHARS_MAX, user_fits};
+use crate::proctor::Proctor;
+use crate::views::SessionsOf;
+
+pub(in crate::api) async fn block(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    user: web::Path<String>,
+    wait: web::Query<Wait>,
+    Body(body): Body<Reason>,
+) -> Result<HttpResponse, Problem> {
+    let (user, reason) = (user.into_inner(), body.checked()?);
+    if !user_fits(&user) {
+        let detail = format!("the user must have 1 to {USER_CHARS_MAX} characters");
+        return Err(Problem::new(Code::InvalidQuery, detail));
+    }
+    // Also somebody who was never seen: they are not to be the first to come.
+    let subject = reference(&proctor, &caller, &user).await?;
+    let sessions = count(&proctor, SessionsOf::Subject(subject.clone())).await;
+    let command = SubjectCommand::Block { by: caller.by(), reason };
+    let events = caller.tell::<Subject>(&proctor, subject.as_str(), command).await?;
+    let position = proctor.directory.position_of(&events);
+    let mut shown = json!({ "user": user, "blocked": true, "sessions": sessions, "position": position });
+    confirmed(&proctor, &wait, position, &mut shown).await?;
+    Ok(answer::ok(position, &shown))
+}
+
+pub(in crate::api) async fn unblock(
+    proctor: web::Data<Proctor>,
+    caller: Caller,
+    user: web::Path<String>,
+    BodyOrNothing(body): BodyOrNothing<ReasonIfAny>,
+) -> Result<HttpResponse, Problem> {
+    let (user, reason) = (user.into_inner(), body.checked()?);
+    let subject = proctor.keyring.subject_of(&user).await?.ok_or_else(unknown)?;
+    let command = SubjectCommand::Unblock { by: caller.by(), reason };
+    let events = caller.tell::<Subject>(&proctor, subject.as_str(), command).await?;
+    let position = proctor.directory.position_of(&events);
+    Ok(answer::ok(position, &json!({ "user": user, "blocked": false, "position": position })))
+}
+
+pub(super) fn unknown() -> Problem {
+    Problem::new(Code::UserNotFound, "no such user was ever seen here: check the identifier")
+}
