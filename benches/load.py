@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures audited tool calls under load, beside nginx as a plain proxy of the same upstream.
 
-Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--credentials] [--mint] [--no-build] [--keep]
+Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--credentials] [--oauth] [--mint] [--no-build] [--keep]
 
 Builds the binaries as they are deployed (profile dist), starts everything on loopback with free ports and a data folder of its
 own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx-light).
@@ -9,6 +9,8 @@ own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx
 
 import argparse
 import base64
+import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -21,14 +23,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = 4_096
 SESSIONS = 64
+RENEWED_SECONDS = 4
 ARGUMENT = "x" * 186  # {"text":"…"} is then 200 bytes long.
 
 NGINX = """
@@ -83,6 +88,63 @@ function request()
     }}, body)
 end
 """
+
+
+class AuthorizationServer(http.server.BaseHTTPRequestHandler):
+    """Agrees to everything at once. Its tokens end after `seconds`."""
+
+    protocol_version = "HTTP/1.1"
+    seconds = 3_600
+    renewals = 0
+
+    def do_GET(self):
+        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
+        back = urllib.parse.urlencode({"code": secrets.token_hex(16), "state": asked["state"]})
+        self.send_response(302)
+        self.send_header("Location", f"{asked['redirect_uri']}?{back}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self):
+        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        type(self).renewals += "grant_type=refresh_token" in asked
+        tokens = {"access_token": secrets.token_hex(32), "refresh_token": secrets.token_hex(32),
+                  "token_type": "Bearer", "expires_in": type(self).seconds}
+        body = json.dumps(tokens).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def location(port, method, url, cookie=None):
+    """Where a browser is sent on to, and the cookie that it keeps."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"Cookie": cookie} if cookie else {}
+    if method == "POST":
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    parts = urllib.parse.urlsplit(url)
+    client.request(method, parts.path + ("?" + parts.query if parts.query else ""), headers=headers)
+    answer = client.getresponse()
+    if answer.status not in (302, 303):
+        sys.exit(f"{method} {parts.path}: {answer.status} {answer.read().decode()}")
+    kept = answer.getheader("Set-Cookie")
+    return answer.getheader("Location"), kept.split(";")[0] if kept else None
+
+
+def connect_by_link(api, port, authorization_port, user, name):
+    """What a person does with a hosted link, and what the product's backend does then."""
+    account = f"/api/v1/users/{user}/connections/{name}"
+    link = api("POST", f"{account}/link", {"return_url": "http://127.0.0.1:1/"})["url"]
+    to, cookie = location(port, "POST", link)
+    back, _ = location(authorization_port, "GET", to)
+    home, _ = location(port, "GET", back, cookie)
+    code = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(home).query))["proctor_code"]
+    api("POST", f"{account}/verify", {"code": code})
 
 
 def free_port():
@@ -238,6 +300,8 @@ def main():
     options.add_argument("--profile", default="dist", help="which build is measured (dist)")
     options.add_argument("--credentials", action="store_true",
                          help="measure one shared secret and every user's own as well")
+    options.add_argument("--oauth", action="store_true",
+                         help="measure tokens of an authorization server as well, long-lived and ever renewed")
     options.add_argument("--mint", action="store_true",
                          help="measure the minting of sessions, without an account and with one")
     options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
@@ -283,6 +347,10 @@ def main():
                 "auth": auth, "private_network": True,
             })
             users = [f"user-{n}" for n in range(SESSIONS)]
+            if auth["type"] == "oauth2":
+                for user in users:
+                    connect_by_link(api, port, authorization.server_port, user, name)
+                api("POST", f"/api/v1/connections/{name}/catalog/refresh?user={users[0]}")
             if auth["type"] == "bearer":
                 for user in users:
                     credential = {"type": "bearer", "token": secrets.token_hex(32)}
@@ -301,14 +369,26 @@ def main():
         }
         if options.mint and not options.credentials:
             sessions("own", {"type": "bearer"})
-        if options.credentials:
+        authorization = http.server.ThreadingHTTPServer(("127.0.0.1", 0), AuthorizationServer)
+        threading.Thread(target=authorization.serve_forever, daemon=True).start()
+        if options.oauth:
+            there = f"http://127.0.0.1:{authorization.server_port}"
+            oauth2 = {"type": "oauth2", "client_id": "proctor", "authorization_endpoint": f"{there}/authorize",
+                      "token_endpoint": f"{there}/token"}
+            targets["Proctor, OAuth"] = (pid, port, "/mcp/oauth", sessions("oauth", oauth2))
+            AuthorizationServer.seconds = RENEWED_SECONDS
+            targets["Proctor, OAuth renewed"] = (pid, port, "/mcp/renewed", sessions("renewed", oauth2))
+        if options.oauth or options.credentials:
             secret = {"type": "header", "name": "Authorization", "value": f"Bearer {secrets.token_hex(32)}"}
             targets["Proctor, one secret"] = (pid, port, "/mcp/shared", sessions("shared", secret))
+        if options.credentials:
             targets["Proctor, each user's"] = (pid, port, "/mcp/own", sessions("own", {"type": "bearer"}))
         for process, *where in targets.values():
             wrk(folder, *where, 8, 2)
         results = {name: [] for name in targets}
         single = {name: [] for name in targets}
+        renewals = AuthorizationServer.renewals
+        begun = time.monotonic()
         for _ in range(options.rounds):
             for name, (process, *where) in targets.items():
                 results[name].append(measure(folder, process, *where, options.connections, options.seconds))
@@ -335,6 +415,12 @@ def main():
         ours, nginx, direct = middle(results["Proctor"]), middle(results["nginx"]), middle(single["direct"])
         print(f"\nCPU of a call beside nginx's: {ours['cpu'] / nginx['cpu']:.2f}")
         print(f"throughput beside nginx's:    {ours['rate'] / nginx['rate']:.2f}")
+        if options.oauth:
+            shared = middle(results["Proctor, one secret"])
+            for name in ("Proctor, OAuth", "Proctor, OAuth renewed"):
+                print(f"CPU of a call beside one secret, {name[9:]}: {middle(results[name])['cpu'] / shared['cpu']:.2f}")
+            per_second = (AuthorizationServer.renewals - renewals) / (time.monotonic() - begun)
+            print(f"renewals a second, of {SESSIONS} accounts whose tokens end after {RENEWED_SECONDS} s: {per_second:.1f}")
         if options.credentials:
             shared, own = middle(results["Proctor, one secret"]), middle(results["Proctor, each user's"])
             print(f"CPU of a call with each user's own beside one secret: {own['cpu'] / shared['cpu']:.2f}")

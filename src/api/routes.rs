@@ -98,6 +98,7 @@ routes! {
     "/users/{user}" { GET MinterOrAuditor users::user }
     "/users/{user}/block" { POST Admin users::block }
     "/users/{user}/unblock" { POST Admin users::unblock }
+    "/users" { GET Auditor users::all }
     "/users/{user}/connections" { GET MinterOrAuditor users::list }
     "/users/{user}/connections/{connection}" { GET MinterOrAuditor users::show }
     "/users/{user}/connections/{connection}/credential" { PUT Admin users::set }

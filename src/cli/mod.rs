@@ -5,6 +5,7 @@ mod audit;
 mod completions;
 mod connection;
 mod demo;
+mod doctor;
 mod document;
 mod files;
 mod logs;
@@ -15,6 +16,7 @@ mod server;
 mod session;
 mod shown;
 mod store;
+mod user;
 mod vault;
 
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ enum Verb {
     Server(server::ServerCommand),
     /// Agent runs: mint, list, look into, revoke.
     Session(session::SessionCommand),
+    /// Your product's users: look into, end their sessions, block.
+    User(user::UserCommand),
     /// What happened: tool calls and administrative acts.
     Audit(audit::AuditCommand),
     /// Make connections and virtual servers as files say.
@@ -70,6 +74,9 @@ enum Verb {
     /// Print the JSON Schema of the files that `apply` reads, for editors.
     #[command(after_help = "Example:\n  proctor schema > proctor.schema.json")]
     Schema,
+    /// Look for what is wrong with a server, and say how to mend it.
+    #[command(after_help = connection::example(doctor::EXAMPLE))]
+    Doctor(doctor::Doctor),
     /// Print what a shell needs to complete this command.
     #[command(after_help = completions::HELP)]
     Completions {
@@ -139,10 +146,12 @@ pub fn run() -> ExitCode {
         Verb::Connection(command) => block_on(connection::run(command)),
         Verb::Server(command) => block_on(server::run(command)),
         Verb::Session(command) => block_on(session::run(command)),
+        Verb::User(command) => block_on(user::run(command)),
         Verb::Audit(command) => block_on(audit::run(command)),
         Verb::Apply(wanted) => block_on(files::apply(wanted)),
         Verb::Export(wanted) => block_on(files::export(wanted)),
         Verb::Schema => files::schema(),
+        Verb::Doctor(wanted) => block_on(doctor::run(wanted)),
         Verb::Completions { shell } => {
             completions::run(shell);
             Ok(())

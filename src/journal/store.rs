@@ -287,6 +287,9 @@ pub trait Reader: Send + Sync {
     /// A user's row, by the reference.
     async fn subject(&self, subject: &str) -> Result<Option<SubjectRow>, StoreError>;
 
+    /// Users' rows whose references come after this one, in their order, at most `limit`.
+    async fn subjects(&self, after: &str, limit: usize) -> Result<Vec<SubjectRow>, StoreError>;
+
     /// A session's wrapped key.
     async fn session_key(&self, session: &str) -> Result<Option<Vec<u8>>, StoreError>;
 

@@ -72,6 +72,10 @@ impl Reader for Blind {
         self.reader.subject(subject).await
     }
 
+    async fn subjects(&self, after: &str, limit: usize) -> Result<Vec<SubjectRow>, StoreError> {
+        self.reader.subjects(after, limit).await
+    }
+
     async fn session_key(&self, session: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.reader.session_key(session).await
     }

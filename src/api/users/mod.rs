@@ -1,5 +1,6 @@
 //! Users' own accounts at connections: set, listed, disconnected.
 
+mod all;
 mod block;
 mod credential;
 mod disconnect;
@@ -18,6 +19,7 @@ use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, SubjectId};
 use serde_json::{Value, json};
 
+pub(super) use all::all;
 pub(super) use block::{block, unblock};
 pub(super) use credential::set;
 pub(super) use disconnect::disconnect;

@@ -141,6 +141,9 @@ pub(super) struct Oauth2 {
     /// Where tokens are given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) revocation_endpoint: Option<String>,
+    /// Whether tokens that new ones replace are revoked there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) revoke_replaced: bool,
     /// Whom tokens are for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) resource: Option<String>,

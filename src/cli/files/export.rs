@@ -9,7 +9,7 @@ use crate::cli::Failure;
 use crate::cli::remote::Remote;
 
 /// Members of an authorization server that are settings, and are not found or made by Proctor.
-const OAUTH2_SETTINGS: [&str; 3] = ["scopes", "scope_descriptions", "resource"];
+const OAUTH2_SETTINGS: [&str; 4] = ["scopes", "scope_descriptions", "revoke_replaced", "resource"];
 /// The same where its client was registered beforehand.
 const OAUTH2_BY_HAND: [&str; 5] =
     ["client_id", "issuer", "authorization_endpoint", "token_endpoint", "revocation_endpoint"];

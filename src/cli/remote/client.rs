@@ -87,6 +87,11 @@ impl Client {
         Ok(Self { url, key, tls })
     }
 
+    /// Where the server is.
+    pub(in crate::cli) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Sends one request and reads the answer as JSON.
     pub(in crate::cli) async fn send(
         &self,

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::{COLUMNS, PATH};
 use crate::cli::Failure;
 use crate::cli::remote::{Client, Wanted};
 use crate::cli::shown::Shown;
@@ -39,14 +40,5 @@ pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(),
         ("from", filter.from.as_deref()),
         ("to", filter.to.as_deref()),
     ];
-    let columns = [
-        ("SESSION", "/session_id"),
-        ("STATE", "/state"),
-        ("USER", "/user"),
-        ("SERVER", "/virtual_server"),
-        ("CALLS", "/calls_admitted"),
-        ("REFUSED", "/calls_refused"),
-        ("OPENED", "/opened_at"),
-    ];
-    filter.wanted.show(opened, "/api/v1/sessions", &query, &columns).await
+    filter.wanted.show(opened, PATH, &query, &COLUMNS).await
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::PATH;
 use crate::cli::Failure;
 use crate::cli::remote::Client;
 use crate::cli::shown::Shown;
@@ -55,7 +56,7 @@ pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Mint) -> Res
     if let Some(calls_max) = wanted.calls_max {
         body["limits"] = json!({ "calls_max": calls_max });
     }
-    let minted = client.post("/api/v1/sessions", &body).await?;
+    let minted = client.post(PATH, &body).await?;
     shown.whole(&minted);
     Ok(())
 }

@@ -7,6 +7,7 @@ mod show;
 mod timeline;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::Failure;
 use super::connection::example;
@@ -39,6 +40,31 @@ enum Verb {
     Revoke(revoke::Revoke),
 }
 
+/// All sessions.
+pub(super) const PATH: &str = "/api/v1/sessions";
+/// A table of sessions.
+pub(super) const COLUMNS: [(&str, &str); 7] = [
+    ("SESSION", "/session_id"),
+    ("STATE", "/state"),
+    ("USER", "/user"),
+    ("SERVER", "/virtual_server"),
+    ("CALLS", "/calls_admitted"),
+    ("REFUSED", "/calls_refused"),
+    ("OPENED", "/opened_at"),
+];
+
+/// How a revocation's answer says whether every replica has seen it, where that was waited for.
+pub(super) fn seen_by_all(revoked: &Value) -> String {
+    match revoked["confirmed"].as_bool() {
+        None => String::new(),
+        Some(true) => ", and every replica has seen it".to_owned(),
+        Some(false) => format!(
+            ", but these replicas have not said that they have seen it: {}",
+            revoked["unconfirmed_replicas"]
+        ),
+    }
+}
+
 /// One session.
 #[derive(Debug, Args)]
 struct Identified {
@@ -47,7 +73,7 @@ struct Identified {
 }
 
 fn path(id: &str, more: &str) -> String {
-    format!("/api/v1/sessions/{}{more}", part(id))
+    format!("{PATH}/{}{more}", part(id))
 }
 
 pub(super) async fn run(command: SessionCommand) -> Result<(), Failure> {

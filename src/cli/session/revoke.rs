@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::path;
+use super::{path, seen_by_all};
 use crate::cli::Failure;
 use crate::cli::remote::{Client, with_query};
 use crate::cli::shown::Shown;
@@ -23,13 +23,6 @@ pub(super) struct Revoke {
 pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Revoke) -> Result<(), Failure> {
     let path = with_query(&path(&wanted.id, "/revoke"), &[("wait", wanted.wait.then_some("true"))]);
     let revoked = client.post(&path, &json!({ "reason": wanted.reason })).await?;
-    shown.done(&revoked, || match revoked["confirmed"].as_bool() {
-        Some(false) => format!(
-            "Session {} is revoked, but not all replicas have said that they have seen it: {}.",
-            wanted.id, revoked["unconfirmed_replicas"]
-        ),
-        Some(true) => format!("Session {} is revoked, and every replica has seen it.", wanted.id),
-        None => format!("Session {} is revoked: nothing more is admitted.", wanted.id),
-    });
+    shown.done(&revoked, || format!("Session {} is revoked{}.", wanted.id, seen_by_all(&revoked)));
     Ok(())
 }

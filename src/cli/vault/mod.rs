@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::Failure;
 use crate::config::{Custody, Flags};
-use opened::Opened;
+pub(super) use opened::Opened;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum VaultVerb {

@@ -16,7 +16,7 @@ const LEASE_MS: u64 = 30_000;
 const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 
 /// See the module.
-pub(super) struct Opened {
+pub(in crate::cli) struct Opened {
     pub(super) reader: Arc<dyn Reader>,
     pub(super) rows: SealedRows,
     store: Writing,
@@ -49,7 +49,7 @@ impl Alive {
 
 impl Opened {
     /// Opens a store that is there already, with the keys that it was made with.
-    pub(super) async fn open(config: &StoreConfig, keys: &MasterKeys) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn open(config: &StoreConfig, keys: &MasterKeys) -> Result<Self, Failure> {
         let opened = match config {
             StoreConfig::Sqlite { path } => {
                 if !path.exists() {

@@ -149,6 +149,13 @@ impl Reader for SqliteReader {
         self.one("look up a user", sql, (subject.to_owned(),), subject_row).await
     }
 
+    async fn subjects(&self, after: &str, limit: usize) -> Result<Vec<SubjectRow>, StoreError> {
+        let sql = "SELECT subject, user_index, user_sealed, wrapped_key FROM subjects
+                   WHERE subject > ?1 ORDER BY subject LIMIT ?2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.all("list the users", sql, (after.to_owned(), limit), subject_row).await
+    }
+
     async fn session_key(&self, session: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT wrapped FROM session_keys WHERE session = ?1";
         self.one("read a session's key", sql, (session.to_owned(),), |row| row.get(0)).await

@@ -135,6 +135,93 @@ fn an_operator_does_everything_from_an_upstream_to_the_audit_trail() {
 }
 
 #[test]
+fn an_operator_looks_into_users_ends_their_sessions_and_blocks_them() {
+    let world = World::start();
+    let upstream = Upstream::start(Options::default());
+    world.desk(&upstream);
+    let operator = Operator { world: &world };
+    assert_eq!(operator.json(&["user", "list"]), json!([]));
+    for user in ["ada", "grace", "joan"] {
+        world.mint("desk", user);
+    }
+    let listed = operator.json(&["user", "list", "--all"]);
+    let mut users: Vec<_> =
+        listed.as_array().unwrap().iter().map(|user| user["user"].as_str().unwrap()).collect();
+    users.sort_unstable();
+    assert_eq!(users, ["ada", "grace", "joan"]);
+    let (mut cursor, mut seen) = (String::new(), 0);
+    loop {
+        let page = world.get(&format!("/api/v1/users?limit=1&cursor={cursor}")).ok();
+        seen += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        next.clone_into(&mut cursor);
+    }
+    assert_eq!(seen, 3, "one to a page");
+
+    assert!(operator.says(&["user", "show", "ada"]).contains("blocked: false"));
+    let sessions = operator.says(&["user", "sessions", "ada"]);
+    assert_eq!(words(sessions.lines().nth(1).unwrap())[1..4], ["open", "ada", "desk"]);
+    let ended = operator.says(&["user", "revoke", "ada", "--reason", "lost laptop", "--wait"]);
+    assert!(ended.contains("every replica has seen it") && ended.contains("(Open before: 1.)"), "{ended}");
+    assert!(operator.says(&["session", "list", "--user", "ada"]).contains("revoked"));
+    world.mint("desk", "ada");
+    assert!(
+        operator.says(&["user", "block", "ada", "--reason", "left", "--wait"]).contains("ada is blocked")
+    );
+    assert!(operator.says(&["user", "show", "ada"]).contains("reason: left"));
+    assert!(operator.fails(&["session", "mint", "desk", "ada"], 1).contains("blocked"));
+    assert!(operator.says(&["user", "unblock", "ada"]).contains("may have sessions again"));
+    world.mint("desk", "ada");
+    assert!(operator.run(&["user", "accounts", "ada"]).status.success());
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_how_to_mend_it() {
+    let mut world = World::start();
+    let (upstream, gone) = (Upstream::start(Options::default()), Upstream::start(Options::default()));
+    world.desk(&upstream);
+    world.connect("gone", &gone.url());
+    let operator = Operator { world: &world };
+    let well = operator.says(&["doctor"]);
+    for line in [
+        "ok    server: ",
+        "ok    clock: ",
+        "ok    key: ",
+        "ok    connection gone: ",
+        "ok    virtual server desk: ",
+    ] {
+        assert!(well.contains(line), "{line}: {well}");
+    }
+    drop(gone);
+    let output = operator.run(&["doctor", "--json"]);
+    assert_eq!((output.status.code(), err(&output)), (Some(1), "proctor: one thing is wrong\n".to_owned()));
+    let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let wrong: Vec<_> =
+        findings.as_array().unwrap().iter().filter(|finding| finding["ok"] == false).collect();
+    assert_eq!(wrong[0]["what"], "connection gone", "{findings}");
+
+    let wrong_key = operator.run_with(&["doctor"], &[("PROCTOR_API_KEY", "not-a-key-of-this-server")]);
+    let said = String::from_utf8_lossy(&wrong_key.stdout).into_owned();
+    assert!(said.contains("WRONG key: ") && said.contains("set PROCTOR_API_KEY"), "{said}");
+    let local = operator.run_with(
+        &["doctor", "--local"],
+        &[("PROCTOR_MASTER_KEY", "short"), ("PROCTOR_ADMIN_KEY", ADMIN_KEY), ("PROCTOR_LEASE_SECONDS", "1")],
+    );
+    let said = String::from_utf8_lossy(&local.stdout).into_owned();
+    assert!(said.contains("PROCTOR_MASTER_KEY: ") && said.contains("PROCTOR_LEASE_SECONDS: "), "{said}");
+    let here = world.run(
+        &["doctor", "--local"],
+        &[("PROCTOR_URL", &format!("http://{}", world.address)), ("PROCTOR_API_KEY", ADMIN_KEY)],
+    );
+    let said = String::from_utf8_lossy(&here.stdout).into_owned();
+    assert!(said.contains("ok    configuration: ") && said.contains("ok    store and keys: "), "{said}");
+
+    world.server.kill();
+    let nobody = Operator { world: &world }.run(&["doctor"]);
+    assert!(String::from_utf8_lossy(&nobody.stdout).contains("WRONG server: "), "{}", err(&nobody));
+}
+
+#[test]
 fn a_list_is_as_long_as_is_asked_for_whatever_the_pages() {
     let world = World::start();
     let upstream = Upstream::start(Options::default());
@@ -271,7 +358,7 @@ fn a_profile_names_a_server_and_its_key_and_an_error_in_it_shows_no_key() {
 fn each_verb_has_a_help_with_an_example_and_shells_complete_it() {
     let world = World::start();
     let operator = Operator { world: &world };
-    for noun in ["connection", "server", "session", "audit", "store", "vault"] {
+    for noun in ["connection", "server", "session", "user", "audit", "store", "vault"] {
         let help = operator.says(&[noun, "--help"]);
         let verbs =
             help.split("Commands:").nth(1).unwrap().lines().skip(1).take_while(|line| line.starts_with("  "));
