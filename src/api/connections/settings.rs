@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use proctor_domain::Name;
 use proctor_domain::connection::{AuthMethod, Settings, Transport};
+use proctor_domain::limits::Limits;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -60,6 +61,8 @@ pub(in crate::api) struct ConnectionBody {
     private_network: bool,
     #[serde(default)]
     shared: bool,
+    #[serde(default)]
+    limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -139,6 +142,7 @@ impl ConnectionBody {
         before: Option<(&Settings, &Secrets)>,
         discovered: Option<&Discovered>,
     ) -> Result<(Settings, Secrets), Problem> {
+        self.limits.check().map_err(|error| wrong(error.to_string()))?;
         let mut secrets = Secrets::default();
         let transport = match &self.transport {
             TransportBody::Http { url } => Transport::Http { url: checked_url(url)? },
@@ -186,8 +190,8 @@ impl ConnectionBody {
                 AuthMethod::Header { name }
             }
         };
-        let (private_network, shared) = (self.private_network, self.shared);
-        Ok((Settings { transport, auth, private_network, shared }, secrets))
+        let Self { private_network, shared, limits, .. } = *self;
+        Ok((Settings { transport, auth, private_network, shared, limits }, secrets))
     }
 }
 
