@@ -15,6 +15,7 @@ mod door_legacy;
 mod door_modern;
 mod http;
 mod isolation;
+mod limits;
 mod login;
 mod master_key;
 mod real_clients;
