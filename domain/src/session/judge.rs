@@ -13,14 +13,14 @@ pub struct Denial {
     /// The first reason that forbids it.
     pub reason: Refusal,
     /// What it would have rested on, as far as that is known.
-    pub route: Option<Route>,
+    pub route: Option<Box<Route>>,
     /// From when on it may be let through, where a limit stands in its way.
     pub retry_at: Option<Micros>,
 }
 
 impl Denial {
     fn of(reason: Refusal, route: Option<Route>) -> Self {
-        Self { reason, route, retry_at: None }
+        Self { reason, route: route.map(Box::new), retry_at: None }
     }
 }
 
@@ -107,9 +107,9 @@ impl Session {
             Err(Denial::of(Refusal::ArgumentsRefused, Some(route)))
         } else if let Some(retry_at) = self.free_at(terms, at) {
             let reason = Refusal::CallsPerMinuteMaxReached;
-            Err(Denial { reason, route: Some(route), retry_at: Some(retry_at) })
+            Err(Denial { retry_at: Some(retry_at), ..Denial::of(reason, Some(route)) })
         } else if let Some(HeldBack { reason, retry_at }) = request.held_back {
-            Err(Denial { reason, route: Some(route), retry_at: Some(retry_at) })
+            Err(Denial { retry_at: Some(retry_at), ..Denial::of(reason, Some(route)) })
         } else {
             Ok(Route { user_generation, ..route })
         }

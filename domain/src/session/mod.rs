@@ -298,7 +298,7 @@ impl Session {
                     call: request.call.clone(),
                     tool: judge::tool_for_the_record(&request.tool),
                     reason,
-                    route,
+                    route: route.map(|route| *route),
                     client: request.client.clone(),
                     trace: request.trace.clone(),
                     arguments_bytes: request.arguments_bytes,

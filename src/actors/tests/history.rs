@@ -48,7 +48,7 @@ pub(super) enum SessionAsked {
 #[derive(Clone, Debug)]
 pub(super) enum ServerAsked {
     Revise(Vec<String>),
-    Other(VirtualServerCommand),
+    Other(Box<VirtualServerCommand>),
 }
 
 impl States {

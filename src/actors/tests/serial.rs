@@ -152,10 +152,10 @@ fn choose(shared: &Shared, rng: &mut StdRng, fresh: &str, replica: &str) -> Aske
             let some: BTreeSet<&str> = (0..5).filter_map(|_| TOOLS.choose(rng).copied()).collect();
             Asked::Server(ServerAsked::Revise(some.into_iter().map(str::to_owned).collect()))
         }
-        955..958 => Asked::Server(ServerAsked::Other(VirtualServerCommand::CutSessions {
+        955..958 => Asked::Server(ServerAsked::Other(Box::new(VirtualServerCommand::CutSessions {
             by: by(),
             reason: reason(),
-        })),
+        }))),
         958..970 => Asked::Connection(ConnectionCommand::RecordTest { by: by(), failure: None }),
         970..973 => Asked::Connection(ConnectionCommand::CutSessions { by: by(), reason: reason() }),
         _ => {
@@ -191,7 +191,7 @@ async fn ask(world: &World, asked: &Asked) -> Result<Vec<Delivered>, Why> {
             world.revise(&tools).await.map_err(|error| why(&error))
         }
         Asked::Server(ServerAsked::Other(command)) => {
-            world.server(command.clone()).await.map_err(|error| why(&error))
+            world.server((**command).clone()).await.map_err(|error| why(&error))
         }
         Asked::Connection(command) => world.connection(command.clone()).await.map_err(|error| why(&error)),
     }

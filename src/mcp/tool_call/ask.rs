@@ -204,16 +204,15 @@ impl<'a> Asked<'a> {
 }
 
 impl Gathered<'_> {
-    /// The connection that the tool belongs to.
-    pub fn connection(&self) -> Option<(&Name, &Arc<Connection>)> {
-        let connection = self.grounds.connection.as_ref()?;
-        Some((&self.grounds.server.tool(&self.request.tool)?.connection, connection))
+    /// The name of the connection that the tool belongs to.
+    pub fn connection_name(&self) -> Option<&Name> {
+        Some(&self.grounds.server.tool(&self.request.tool)?.connection)
     }
 
     /// The user's account that the call needs, with its connection.
     pub fn account(&self) -> Option<(&Name, &Arc<UserConnection>)> {
         let account = self.grounds.user_connection.as_ref()?;
-        Some((&self.grounds.server.tool(&self.request.tool)?.connection, account))
+        Some((self.connection_name()?, account))
     }
 
     /// How soon the tokens of that account have to be renewed.

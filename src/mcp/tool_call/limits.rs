@@ -23,10 +23,14 @@ const RETRY_SECONDS_MAX: i64 = 61;
 /// # Errors
 /// Which limit is reached.
 pub(super) fn share(knock: &Knock, gathered: &Gathered<'_>) -> Result<Option<Share>, HeldBack> {
-    // What is not exposed uses nothing; it is refused for that.
-    let Some((name, connection)) = gathered.connection() else { return Ok(None) };
     let server = gathered.grounds.server.definition().limits;
-    let connection = connection.settings().map(|settings| settings.limits).unwrap_or_default();
+    let settings = gathered.grounds.connection.as_ref().and_then(|connection| connection.settings());
+    let connection = settings.map(|settings| settings.limits).unwrap_or_default();
+    if !server.counts_calls() && !connection.counts_calls() {
+        return Ok(None);
+    }
+    // What is not exposed uses nothing; it is refused for that.
+    let Some(name) = gathered.connection_name() else { return Ok(None) };
     let used: [(Limited, &Name, Limits); 2] =
         [(Limited::VirtualServer, knock.caller.server(), server), (Limited::Connection, name, connection)];
     knock.proctor.shares.take(used)

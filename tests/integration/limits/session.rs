@@ -83,7 +83,9 @@ fn who_waits_as_long_as_told_is_let_through() {
     };
     let (world, upstream) = desk(&[], &none(), &none());
     let paced = [Agent::modern, Agent::legacy].map(|era| era(&world, &mint_limited(&world, &minute)));
-    paced.each_ref().map(|agent| agent.call("echo", "{}").result());
+    for agent in &paced {
+        agent.call("echo", "{}").result();
+    }
     let places = [
         (world, upstream, paced, REASON),
         of(&minute, &none(), "virtual_server_rate_reached"),

@@ -41,8 +41,12 @@ fn no_more_calls_are_on_their_way_than_may_be() {
         let refused = world.trail("outcome=refused");
         assert_eq!(refused.len(), 2, "{refused:?}");
         assert!(refused.iter().all(|row| row["reason"] == reason && row["connection"] == "fixture"));
-        sent.map(|sent| Answer::of(&sent.answer().read()).result());
-        agents.each_ref().map(|agent| agent.call("echo", "{}").result());
+        for sent in sent {
+            Answer::of(&sent.answer().read()).result();
+        }
+        for agent in &agents {
+            agent.call("echo", "{}").result();
+        }
         assert_eq!(counted(&world, reason), 4);
     }
 }
@@ -57,8 +61,8 @@ fn no_more_calls_are_made_in_a_minute_than_may_be() {
     for (of_server, of_connection, reason) in kinds {
         let (world, upstream) = desk(&[], &of_server, &of_connection);
         let agents = both_eras(&world);
-        for tool in ["no_such_tool", "no_such_tool_either"] {
-            agents.each_ref().map(|agent| agent.call(tool, "{}").error());
+        for (agent, tool) in agents.iter().cycle().zip(["nothing", "nothing", "no_tool", "no_tool"]) {
+            agent.call(tool, "{}").error();
         }
         for agent in [&agents[0], &agents[1], &agents[0]] {
             agent.call("echo", "{}").result();
