@@ -1,8 +1,9 @@
 //! One agent run of one subject on one virtual server.
 //!
 //! **Invariants.** A call has at most one admission, and an admitted call ends once, except that one
-//! given up as abandoned may still end late. After `SessionRevoked` nothing is admitted. Whatever an
-//! agent asks for, a minute of refusals adds a bounded number of events.
+//! given up as abandoned may still end late. After `SessionRevoked` nothing is admitted. No 60
+//! seconds hold more admissions than its terms allow. Whatever an agent asks for, a minute of refusals
+//! adds a bounded number of events.
 
 mod command;
 mod event;
