@@ -219,6 +219,7 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
                 tools: None,
                 expires_at: Micros(START_US + 3_600_000_000),
                 calls_max: 10_000,
+                calls_per_minute_max: None,
                 label_indexes: vec![format!("{:064x}", number.wrapping_mul(0x9e37_79b9))],
             };
             SessionEvent::SessionOpened { by: By::Key("5e".repeat(32).into()), terms, version: 3 }
@@ -245,6 +246,7 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
                     client,
                     trace,
                     arguments_bytes: 200,
+                    retry_at: None,
                 }
             } else {
                 agent.open = Some(call.clone());

@@ -7,7 +7,7 @@ use proctor_domain::watch::{Notice, Watch, WatchEvent};
 use proctor_domain::{Event, ReplicaId};
 use tokio::sync::broadcast;
 
-use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, day};
+use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, Shares, day};
 use crate::config::{Config, PublicUrl};
 use crate::connect::Leftovers;
 use crate::journal::{Delivered, Journal, Listener};
@@ -42,6 +42,8 @@ pub struct Proctor {
     pub directory: Arc<Directory>,
     /// The calls on their way.
     pub calls: Arc<Calls>,
+    /// What calls take of the limits that many sessions share.
+    pub shares: Shares,
     /// What virtual servers show.
     pub manifests: Manifests,
     /// How connections are reached.

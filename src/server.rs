@@ -21,7 +21,7 @@ use proctor_domain::{By, Position, Recorded, ReplicaId, SessionId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring};
+use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring, Shares};
 use crate::config::Config;
 use crate::journal::{Delivered, Listener, Reader, StoreError};
 use crate::login::{Logins, Pace};
@@ -154,10 +154,12 @@ impl Server {
             vault,
             journal,
             calls,
+            shares: Shares::default(),
             stopping: AtomicBool::new(false),
             config,
         });
         admit_first_administrator(&proctor).await?;
+        count_replicas(&proctor).await;
         let notice = WatchEvent::ReplicaStarted {
             by: By::Replica(proctor.replica.clone()),
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -290,6 +292,7 @@ async fn sweep_forever(proctor: Arc<Proctor>) {
     let every = SWEEP_EVERY_MAX.min(proctor.config.lease / 3);
     loop {
         tokio::time::sleep(every).await;
+        count_replicas(&proctor).await;
         let abandoned = actors::sweep(&proctor.directory, &proctor.calls, |replica| {
             sessions_with_open_calls(&proctor, replica)
         })
@@ -297,6 +300,12 @@ async fn sweep_forever(proctor: Arc<Proctor>) {
         if abandoned > 0 {
             tracing::warn!(abandoned, "calls of a replica that is gone were given up");
         }
+    }
+}
+
+async fn count_replicas(proctor: &Proctor) {
+    if let Err(error) = proctor.shares.count_replicas(&**proctor.journal.reader()).await {
+        tracing::warn!(%error, "failed to count the replicas: limits stay shared out as they are");
     }
 }
 

@@ -10,13 +10,12 @@ use proctor::journal::{Journal, JournalConfig, sqlite};
 use proctor_domain::connection::{
     AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Era, Settings, Transport,
 };
+use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Outcome, Session, SessionCommand,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
-use proctor_domain::virtual_server::{
-    Capture, Definition, ExposedTool, MissingAccounts, VirtualServer, VirtualServerCommand,
-};
+use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand};
 use proctor_domain::{By, Decider as _, Name, StreamId};
 
 use crate::Failure;
@@ -57,6 +56,7 @@ impl Scene {
             auth: AuthMethod::None,
             private_network: true,
             shared: false,
+            limits: Limits::default(),
         };
         let digest = "0f".repeat(32);
         let tool = CatalogTool { digest: digest.clone(), read_only: true };
@@ -82,8 +82,7 @@ impl Scene {
                 fixed_arguments: None,
             }],
             capture: Capture::Full,
-            missing_accounts: MissingAccounts::Refuse,
-            login: None,
+            ..Definition::default()
         };
         let connections = BTreeMap::from([(notes, connection)]);
         let define =
@@ -107,7 +106,7 @@ impl Scene {
                 tools: None,
                 ttl_seconds: 3_600,
                 until: None,
-                calls_max: u32::MAX,
+                limits: SessionLimits { calls_max: Some(u32::MAX), calls_per_minute_max: None },
                 label_indexes: Vec::new(),
             },
             grounds: OpeningGrounds { subject, server, user_connections: Vec::new(), provider: None },
@@ -149,6 +148,7 @@ impl Scene {
                 trace: None,
                 arguments_bytes: 200,
                 arguments_ok: true,
+                held_back: None,
             };
             let grounded =
                 CallGrounds { subject, server, connection: Some(connection), user_connection: None };

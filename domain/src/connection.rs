@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{aggregate, domain_event};
 use crate::environment::{SettingsError, Variable};
+use crate::limits::Limits;
 use crate::oauth2::Oauth2;
 use crate::{By, Decider, Micros, Place, Position};
 
@@ -164,6 +165,9 @@ pub struct Settings {
     pub private_network: bool,
     /// Whether all subjects use one upstream session or child process.
     pub shared: bool,
+    /// How much may be used of it.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// The protocol era an upstream speaks.

@@ -26,9 +26,10 @@ pub trait Decider: Aggregate<Services = ()> + Clone + 'static {
     /// with the database's time when it decides again under its lock.
     fn set_time(command: &mut Self::Command, at: Micros);
 
-    /// Until when this state decides `command` as it does now, as far as time matters.
-    fn valid_until(&self, command: &Self::Command) -> Option<Micros> {
-        let _ = command;
+    /// Until when this state decides `command` as it does now, as far as time matters, after up to
+    /// `ahead` others. [`Micros::BEFORE_ALL`] where only the journal's own time can tell.
+    fn valid_until(&self, command: &Self::Command, ahead: usize) -> Option<Micros> {
+        let _ = (command, ahead);
         None
     }
 }

@@ -12,6 +12,7 @@ mod event;
 pub mod identity_provider;
 mod ids;
 pub mod leaf;
+pub mod limits;
 pub mod oauth2;
 mod recorded;
 pub mod session;

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Micros(pub i64);
 
 impl Micros {
+    /// Before every moment that there was.
+    pub const BEFORE_ALL: Self = Self(i64::MIN);
+
     /// One minute, the grain at which identical refusals and manifest reads coalesce.
     pub const MINUTE: i64 = 60_000_000;
 

@@ -241,6 +241,7 @@ fn session<'a>(
                 "tools": terms.tools,
                 "expires_at_us": terms.expires_at.0,
                 "calls_max": terms.calls_max,
+                "calls_per_minute_max": terms.calls_per_minute_max,
                 "labels": terms.label_indexes.len(),
             });
             Some(Act::on(recorded, "session_opened", by).about(terms.subject.as_str()).with(details))

@@ -34,6 +34,7 @@ pub(crate) fn project<'a>(
                     (column::access, access_code(terms.access).into()),
                     (column::expires_at_us, terms.expires_at.0.into()),
                     (column::calls_max, terms.calls_max.into()),
+                    (column::calls_per_minute_max, terms.calls_per_minute_max.into()),
                     (column::tools, tools.into()),
                     (column::label_indexes, labels.join(" ").into()),
                     (column::calls_admitted, 0_i64.into()),

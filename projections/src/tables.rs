@@ -73,7 +73,7 @@ tables! {
     Sessions = sessions (position: Integer) {
         id: Text, opened_at_us: Integer, by_kind: Text, by_id: Text, subject: Text,
         virtual_server: Text, version: Integer, access: Text, expires_at_us: Integer,
-        calls_max: Integer, tools: Text, label_indexes: Text, calls_admitted: Integer,
+        calls_max: Integer, calls_per_minute_max: Integer, tools: Text, label_indexes: Text, calls_admitted: Integer,
         calls_refused: Integer, revoked_position: Integer, revoked_at_us: Integer,
         revoked_by_kind: Text, revoked_by_id: Text, revoked_reason: Text,
     }

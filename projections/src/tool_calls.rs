@@ -107,7 +107,9 @@ pub(crate) fn project<'a>(
             row.push((column::outcome, CallOutcome::InFlight.code().into()));
             changes.push(insert(recorded, row));
         }
-        SessionEvent::ToolCallRefused { call, tool, reason, route, client, trace, arguments_bytes } => {
+        SessionEvent::ToolCallRefused {
+            call, tool, reason, route, client, trace, arguments_bytes, ..
+        } => {
             let begun = Begun {
                 call: call.as_str(),
                 tool,

@@ -186,7 +186,9 @@ impl<A: Kind> Decision for Batch<A> {
     }
 
     fn valid_until(&self) -> Option<Micros> {
-        self.asks.iter().filter_map(|ask| self.base.valid_until(&ask.prepared.command)).min()
+        // Of the state that all of them began with: what the others add to it has no time yet.
+        let asks = self.asks.iter().enumerate();
+        asks.filter_map(|(ahead, ask)| self.base.valid_until(&ask.prepared.command, ahead)).min()
     }
 
     fn proposals(&mut self) -> &mut Vec<Proposal> {

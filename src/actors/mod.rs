@@ -13,6 +13,7 @@ mod failures;
 mod keyring;
 mod kind;
 mod settled;
+mod shares;
 mod sweeper;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use directory::Directory;
 pub use failures::{FailureCounter, day};
 pub use keyring::{Keyring, KeyringError};
 pub use kind::Kind;
+pub use shares::{Limited, Share, Shares};
 pub use sweeper::sweep;
 
 use uuid::fmt::Simple;

@@ -1,6 +1,6 @@
 //! `GET /metrics`: how this replica does, for Prometheus.
 //!
-//! **Invariants.** Numbers and the names of doors, nothing else: no key is asked for, so nothing here may
+//! **Invariants.** Numbers, the names of doors and stable codes, nothing else: no key is asked for, so nothing here may
 //! tell of users, sessions, virtual servers or tools.
 
 use std::sync::atomic::AtomicU64;
@@ -53,6 +53,7 @@ fn registry(proctor: &Proctor) -> Registry {
     let mut registry = Registry::with_prefix("proctor");
     let head = proctor.journal.head();
     proctor.journal.measures().register(&mut registry);
+    proctor.door.register(&mut registry);
     let mut gauge = |name: &str, help: &str, value: f64| {
         let gauge = Gauge::<f64, AtomicU64>::default();
         gauge.set(value);
@@ -82,6 +83,11 @@ fn registry(proctor: &Proctor) -> Registry {
     gauge("views_failing", "Whether the audit views stand still because of an error", is(failing));
     gauge("entities_alive", "Entities in memory", count(proctor.directory.alive()));
     gauge("calls_in_flight", "Tool calls on their way", count(proctor.calls.len()));
+    gauge(
+        "limits_shared_among",
+        "Live replicas among which limits of virtual servers and connections are shared out",
+        proctor.shares.replicas().into(),
+    );
     gauge("mcp_sessions_streams", "Open streams of notifications", count(proctor.door.open_streams()));
     for (state, waiting) in proctor.webhooks.measures().waiting() {
         gauge(

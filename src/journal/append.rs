@@ -137,7 +137,8 @@ pub trait Decision: Send {
     /// The other streams that it rests on, each with the sequence that was seen.
     fn grounds(&self) -> &[(StreamId, u64)];
 
-    /// Until when it holds, as far as time matters.
+    /// Until when it holds, as far as time matters; [`Micros::BEFORE_ALL`] where it is to be made by the
+    /// journal's own time.
     fn valid_until(&self) -> Option<Micros>;
 
     /// What it wants to write. The appender takes it once it is written.

@@ -8,8 +8,9 @@ use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::identity_provider::IdentityProvider;
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
-    CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand, SessionError, TTL_SECONDS_MAX,
+    Opening, OpeningGrounds, Session, SessionCommand, SessionError, TTL_SECONDS_MAX,
 };
 use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::Status;
@@ -125,7 +126,7 @@ async fn open_new(
         tools: None,
         ttl_seconds: login.ttl_seconds_max.unwrap_or(TTL_SECONDS_MAX),
         until: Some(Micros(verified.expires_at_s.saturating_mul(MICROSECONDS_PER_SECOND))),
-        calls_max: CALLS_MAX_DEFAULT,
+        limits: SessionLimits::default(),
         label_indexes: Vec::new(),
     };
     let opened = proctor

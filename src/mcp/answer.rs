@@ -100,6 +100,14 @@ impl Fault {
         self.with_data(data)
     }
 
+    /// The same, with the seconds after which it may be tried again.
+    pub fn with_retry(self, seconds: Option<u32>) -> Self {
+        let (Some(seconds), Some(data)) = (seconds, self.data.as_deref()) else { return self };
+        let Some(open) = data.strip_suffix('}') else { return self };
+        let data = format!("{open},\"retry_after_seconds\":{seconds}}}");
+        self.with_data(data)
+    }
+
     /// The same said by a result: that something is to be done first.
     pub fn with_result(self, result: String) -> Self {
         Self { result: Some(result.into()), ..self }

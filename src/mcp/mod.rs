@@ -16,6 +16,7 @@ mod gate;
 mod legacy;
 mod link;
 mod login;
+mod measures;
 mod members;
 mod modern;
 mod repeats;
@@ -34,6 +35,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use proctor_domain::virtual_server::VirtualServer;
+use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +54,7 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 pub struct Door {
     streams: streams::Streams,
     repeats: repeats::Repeats,
+    refused: measures::Refused,
     gate: OnceLock<Arc<dyn Gate>>,
     /// Cancelled when open streams have to end.
     closing: CancellationToken,
@@ -62,6 +65,11 @@ impl Door {
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.streams.open()
+    }
+
+    /// Adds what it counts.
+    pub fn register(&self, registry: &mut Registry) {
+        self.refused.register(registry);
     }
 
     fn gate(&self, proctor: &Proctor) -> Arc<dyn Gate> {

@@ -164,6 +164,8 @@ pub struct Call<'a> {
     pub trace: Trace<'a>,
     /// The arguments that the tool's schema wants in headers; see [`header_params`].
     pub header_params: &'a [HeaderParam],
+    /// A result or an error larger than this is refused, where [`Limits`] does not refuse it before.
+    pub answer_bytes_max: usize,
 }
 
 impl<'a> Call<'a> {
@@ -177,6 +179,7 @@ impl<'a> Call<'a> {
             client_capabilities: None,
             trace: Trace::default(),
             header_params: &[],
+            answer_bytes_max: usize::MAX,
         }
     }
 }

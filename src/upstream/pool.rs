@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Admission, Call, Catalog, Dialer, DocumentError, Era, FailureKind, Fetch, FetchError, Fetched, Limits,
-    Outcome, Probed, Target, UpstreamError, catalog,
+    Outcome, Probed, RpcError, Target, UpstreamError, catalog,
     document::document,
     envelope::{self, Answer},
     failure::{Failure, Shown},
@@ -190,6 +190,9 @@ impl Upstreams {
             tell_cancelled(in_use.slot.clone(), flight.id);
         }
         match end {
+            End::Done(Ok(answer)) if size(&answer) > call.answer_bytes_max => {
+                failed(target, too_large(call.answer_bytes_max))
+            }
             End::Done(Ok(Answer::Result(result))) => match envelope::is_error(&result) {
                 Ok(is_error) => Outcome::Succeeded { result, is_error },
                 Err(detail) => failed(target, Failure::protocol(detail)),
@@ -434,6 +437,20 @@ fn tell_cancelled(slot: Arc<Slot>, id: u64) {
 
 fn error(target: &Target, failure: Failure) -> UpstreamError {
     UpstreamError { connection: target.connection.clone(), kind: failure.kind, detail: failure.detail }
+}
+
+/// What of an answer goes on to the agent.
+fn size(answer: &Answer) -> usize {
+    match answer {
+        Answer::Result(result) => result.get().len(),
+        Answer::Error(RpcError { message, data, .. }) => {
+            message.len() + data.as_ref().map_or(0, |data| data.get().len())
+        }
+    }
+}
+
+fn too_large(bytes_max: usize) -> Failure {
+    Failure::sent(FailureKind::TooLarge, format!("answered tools/call with more than {bytes_max} bytes"))
 }
 
 fn failed(target: &Target, failure: Failure) -> Outcome {

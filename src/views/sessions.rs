@@ -79,6 +79,8 @@ pub struct SessionRow {
     pub expires_at: Micros,
     /// After how many admitted calls it ends.
     pub calls_max: u32,
+    /// How many calls are admitted in any 60 seconds.
+    pub calls_per_minute_max: Option<u32>,
     /// Only these of its tools, as a JSON list; all when absent.
     pub tools: Option<String>,
     /// Calls admitted so far.
@@ -135,7 +137,7 @@ macro_rules! columns {
             "t.position, t.id, t.opened_at_us, t.by_kind, t.by_id, t.subject, t.virtual_server, \
              t.version, t.access, t.expires_at_us, t.calls_max, t.tools, t.calls_admitted, \
              t.calls_refused, t.revoked_position, t.revoked_at_us, t.revoked_by_kind, t.revoked_by_id, \
-             t.revoked_reason, ",
+             t.revoked_reason, t.calls_per_minute_max, ",
             first_cut!("position", "subject", "t.subject"),
             ", ",
             first_cut!("recorded_at_us", "subject", "t.subject"),
@@ -283,7 +285,7 @@ fn session(row: &Record<'_>) -> Result<SessionRow, Broken> {
         let position = row.maybe_position(column)?;
         Ok::<_, Broken>(position.zip(at).map(|(position, at)| SessionCut { position, at: Micros(at) }))
     };
-    let cuts = [cut(19)?, cut(21)?];
+    let cuts = [cut(20)?, cut(22)?];
     Ok(SessionRow {
         position: row.position(0)?,
         session: row.text(1)?.into(),
@@ -296,6 +298,7 @@ fn session(row: &Record<'_>) -> Result<SessionRow, Broken> {
         access,
         expires_at: Micros(row.integer(9)?),
         calls_max: row.number(10)?,
+        calls_per_minute_max: row.maybe_number(19)?,
         tools: row.maybe_text(11)?,
         calls_admitted: row.count(12)?,
         calls_refused: row.count(13)?,

@@ -86,6 +86,7 @@ async fn about(proctor: &Proctor, recorded: &Recorded) -> Result<Value, MessageE
             },
             "expires_at": shown(terms.expires_at),
             "calls_max": terms.calls_max,
+            "calls_per_minute_max": terms.calls_per_minute_max,
         }),
         Event::Session(SessionEvent::SessionRevoked { reason, .. }) => {
             let (subject, virtual_server) = session(proctor, recorded).await?;

@@ -18,6 +18,7 @@ mod door_modern;
 mod environment;
 mod http;
 mod isolation;
+mod limits;
 mod login;
 mod master_key;
 mod past;

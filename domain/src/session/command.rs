@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::event::{Access, Client, Outcome};
+use super::event::{Access, Client, Outcome, Refusal};
 use crate::connection::Connection;
 use crate::identity_provider::IdentityProvider;
+use crate::limits::SessionLimits;
 use crate::subject::Subject;
 use crate::user_connection::UserConnection;
 use crate::virtual_server::VirtualServer;
@@ -27,8 +28,8 @@ pub struct Opening {
     pub ttl_seconds: u32,
     /// When it ends at the latest.
     pub until: Option<Micros>,
-    /// After how many admitted calls it ends.
-    pub calls_max: u32,
+    /// Its limits; where one is not given, the virtual server's default counts.
+    pub limits: SessionLimits,
     /// Keyed blind indexes of its labels, in hexadecimal.
     pub label_indexes: Vec<String>,
 }
@@ -76,6 +77,17 @@ pub struct CallRequest {
     pub arguments_bytes: u64,
     /// Whether the arguments can be sent as the definition wants them.
     pub arguments_ok: bool,
+    /// The limit of its virtual server or connection that this process found to be reached.
+    pub held_back: Option<HeldBack>,
+}
+
+/// A limit that many sessions share, reached in the process that wants to make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Which.
+    pub reason: Refusal,
+    /// From when on the call may be let through, as far as that can be known.
+    pub retry_at: Micros,
 }
 
 /// The facts of other streams that an admission rests on.

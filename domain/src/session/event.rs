@@ -32,6 +32,9 @@ pub struct Terms {
     pub expires_at: Micros,
     /// After how many admitted calls it ends.
     pub calls_max: u32,
+    /// How many calls are admitted in any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_per_minute_max: Option<u32>,
     /// Keyed blind indexes of its labels, in hexadecimal. The labels themselves are sealed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label_indexes: Vec<String>,
@@ -84,6 +87,16 @@ pub enum Refusal {
     UserConnectionDisconnected,
     /// The arguments set something that the administrator fixed, or cannot be read.
     ArgumentsRefused,
+    /// The session has made as many calls in 60 seconds as it may.
+    CallsPerMinuteMaxReached,
+    /// As many calls of the virtual server are on their way as may be.
+    VirtualServerBusy,
+    /// As many calls of the virtual server were made in 60 seconds as may be.
+    VirtualServerRateReached,
+    /// As many calls of the connection are on their way as may be.
+    ConnectionBusy,
+    /// As many calls of the connection were made in 60 seconds as may be.
+    ConnectionRateReached,
 }
 
 impl Refusal {
@@ -107,6 +120,11 @@ impl Refusal {
             Self::UserConnectionExpired => "user_connection_expired",
             Self::UserConnectionDisconnected => "user_connection_disconnected",
             Self::ArgumentsRefused => "arguments_refused",
+            Self::CallsPerMinuteMaxReached => "calls_per_minute_max_reached",
+            Self::VirtualServerBusy => "virtual_server_busy",
+            Self::VirtualServerRateReached => "virtual_server_rate_reached",
+            Self::ConnectionBusy => "connection_busy",
+            Self::ConnectionRateReached => "connection_rate_reached",
         }
     }
 
@@ -129,7 +147,12 @@ impl Refusal {
             | Self::UserConnectionMissing
             | Self::UserConnectionExpired
             | Self::UserConnectionDisconnected
-            | Self::ArgumentsRefused => false,
+            | Self::ArgumentsRefused
+            | Self::CallsPerMinuteMaxReached
+            | Self::VirtualServerBusy
+            | Self::VirtualServerRateReached
+            | Self::ConnectionBusy
+            | Self::ConnectionRateReached => false,
         }
     }
 }
@@ -243,6 +266,9 @@ pub enum SessionEvent {
         trace: Option<String>,
         /// Size of the arguments, in bytes.
         arguments_bytes: u64,
+        /// From when on it may be let through, where a limit stood in its way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Micros>,
     },
     /// The same was refused again for the same reason within a minute. Where one minute saw more
     /// refusals than are recorded one by one, also other tools for that reason.

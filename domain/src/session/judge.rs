@@ -1,13 +1,28 @@
 //! May this call leave? The one function that says so, live and in a what-if.
 
-use super::{Access, CallGrounds, CallRequest, Refusal, Route, Session, Terms};
+use super::{Access, CallGrounds, CallRequest, HeldBack, Refusal, Route, Session, Terms};
 use crate::user_connection::Status;
 use crate::{Micros, Position};
 
 /// Longest name of a refused tool in the journal, in characters.
 const REFUSED_TOOL_CHARS_MAX: usize = 128;
 
-type Judgement = Result<Route, (Refusal, Option<Route>)>;
+/// Why a call may not leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The first reason that forbids it.
+    pub reason: Refusal,
+    /// What it would have rested on, as far as that is known.
+    pub route: Option<Box<Route>>,
+    /// From when on it may be let through, where a limit stands in its way.
+    pub retry_at: Option<Micros>,
+}
+
+impl Denial {
+    fn of(reason: Refusal, route: Option<Route>) -> Self {
+        Self { reason, route: route.map(Box::new), retry_at: None }
+    }
+}
 
 impl Session {
     /// Whether the session as a whole has ended at this time, and why. Having used up its calls is
@@ -42,21 +57,21 @@ impl Session {
         at: Micros,
         request: &CallRequest,
         grounds: &CallGrounds,
-    ) -> Judgement {
+    ) -> Result<Route, Denial> {
         if let Some(reason) = self.ended(terms, at, grounds) {
-            return Err((reason, None));
+            return Err(Denial::of(reason, None));
         }
         if self.calls_admitted >= terms.calls_max {
-            return Err((Refusal::CallsMaxReached, None));
+            return Err(Denial::of(Refusal::CallsMaxReached, None));
         }
         let chosen = |tools: &Vec<String>| tools.contains(&request.tool);
         let Some(exposed) =
             grounds.server.tool(&request.tool).filter(|_| terms.tools.as_ref().is_none_or(chosen))
         else {
-            return Err((Refusal::NotInScope, None));
+            return Err(Denial::of(Refusal::NotInScope, None));
         };
         let Some(connection) = grounds.connection.as_deref() else {
-            return Err((Refusal::ConnectionRetired, None));
+            return Err(Denial::of(Refusal::ConnectionRetired, None));
         };
         let catalog = connection.catalog();
         let Some((catalog, tool)) =
@@ -64,7 +79,7 @@ impl Session {
         else {
             let reason =
                 if connection.is_usable() { Refusal::NotInCatalog } else { Refusal::ConnectionRetired };
-            return Err((reason, None));
+            return Err(Denial::of(reason, None));
         };
         let route = Route {
             version: grounds.server.revision(),
@@ -81,18 +96,28 @@ impl Session {
             (Some(_), None) => (Status::Missing, None),
         };
         if !connection.is_usable() {
-            Err((Refusal::ConnectionRetired, Some(route)))
+            Err(Denial::of(Refusal::ConnectionRetired, Some(route)))
         } else if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) {
-            Err((Refusal::ConnectionCut, Some(route)))
+            Err(Denial::of(Refusal::ConnectionCut, Some(route)))
         } else if terms.access == Access::ReadOnly && !tool.read_only {
-            Err((Refusal::NotReadOnly, Some(route)))
+            Err(Denial::of(Refusal::NotReadOnly, Some(route)))
         } else if let Some(reason) = unusable(status) {
-            Err((reason, Some(route)))
+            Err(Denial::of(reason, Some(route)))
         } else if !request.arguments_ok {
-            Err((Refusal::ArgumentsRefused, Some(route)))
+            Err(Denial::of(Refusal::ArgumentsRefused, Some(route)))
+        } else if let Some(retry_at) = self.free_at(terms, at) {
+            let reason = Refusal::CallsPerMinuteMaxReached;
+            Err(Denial { retry_at: Some(retry_at), ..Denial::of(reason, Some(route)) })
+        } else if let Some(HeldBack { reason, retry_at }) = request.held_back {
+            Err(Denial { retry_at: Some(retry_at), ..Denial::of(reason, Some(route)) })
         } else {
             Ok(Route { user_generation, ..route })
         }
+    }
+
+    /// From when on another call may be admitted, where too many were in the last minute.
+    fn free_at(&self, terms: &Terms, at: Micros) -> Option<Micros> {
+        self.pace.free_at(at, terms.calls_per_minute_max?)
     }
 }
 

@@ -1,20 +1,24 @@
 //! One agent run of one subject on one virtual server.
 //!
 //! **Invariants.** A call has at most one admission, and an admitted call ends once, except that one
-//! given up as abandoned may still end late. After `SessionRevoked` nothing is admitted. Whatever an
-//! agent asks for, a minute of refusals adds a bounded number of events.
+//! given up as abandoned may still end late. After `SessionRevoked` nothing is admitted. No 60
+//! seconds hold more admissions than its terms allow. Whatever an agent asks for, a minute of refusals
+//! adds a bounded number of events.
 
 mod command;
 mod event;
 mod judge;
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use command::{CallGrounds, CallRequest, Opening, OpeningGrounds, SessionCommand, UserGrounds};
+pub use command::{CallGrounds, CallRequest, HeldBack, Opening, OpeningGrounds, SessionCommand, UserGrounds};
 pub use event::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Terms};
+pub use judge::Denial;
+use pace::Pace;
 
 use crate::decider::aggregate;
 use crate::user_connection::Status;
@@ -127,6 +131,7 @@ pub struct Session {
     opened_at: Position,
     revoked: bool,
     calls_admitted: u32,
+    pace: Pace,
     in_flight: BTreeMap<CallId, InFlight>,
     abandoned: BTreeSet<CallId>,
     refusals: Refusals,
@@ -245,6 +250,7 @@ impl Session {
         if refused && !missing.is_empty() {
             return Err(SessionError::AccountsMissing(missing));
         }
+        let (limits, default) = (opening.limits, grounds.server.definition().session_limits);
         Ok(vec![SessionEvent::SessionOpened {
             by: opening.by.clone(),
             version: grounds.server.revision(),
@@ -257,7 +263,8 @@ impl Session {
                     Some(until) => until.min(at.plus_seconds(opening.ttl_seconds)),
                     None => at.plus_seconds(opening.ttl_seconds),
                 },
-                calls_max: opening.calls_max,
+                calls_max: limits.calls_max.or(default.calls_max).unwrap_or(CALLS_MAX_DEFAULT),
+                calls_per_minute_max: limits.calls_per_minute_max.or(default.calls_per_minute_max),
                 label_indexes: opening.label_indexes.clone(),
             },
         }])
@@ -284,16 +291,19 @@ impl Session {
                 trace: request.trace.clone(),
                 arguments_bytes: request.arguments_bytes,
             }],
-            Err((reason, _)) if self.refused_before(&request.tool, reason, at).is_some() => Vec::new(),
-            Err((reason, route)) => {
+            Err(Denial { reason, .. }) if self.refused_before(&request.tool, reason, at).is_some() => {
+                Vec::new()
+            }
+            Err(Denial { reason, route, retry_at }) => {
                 vec![SessionEvent::ToolCallRefused {
                     call: request.call.clone(),
                     tool: judge::tool_for_the_record(&request.tool),
                     reason,
-                    route,
+                    route: route.map(|route| *route),
                     client: request.client.clone(),
                     trace: request.trace.clone(),
                     arguments_bytes: request.arguments_bytes,
+                    retry_at,
                 }]
             }
         })
@@ -390,6 +400,9 @@ impl Decider for Session {
             }
             SessionEvent::ToolCallAdmitted { call, replica, request, .. } => {
                 self.calls_admitted += 1;
+                if let Some(most) = self.terms.as_ref().and_then(|terms| terms.calls_per_minute_max) {
+                    self.pace.admitted(place.recorded_at, most);
+                }
                 let in_flight =
                     InFlight { replica: replica.clone(), request: request.clone(), cancel_requested: false };
                 self.in_flight.insert(call.clone(), in_flight);
@@ -427,9 +440,15 @@ impl Decider for Session {
         self.version
     }
 
-    fn valid_until(&self, command: &SessionCommand) -> Option<Micros> {
+    fn valid_until(&self, command: &SessionCommand, ahead: usize) -> Option<Micros> {
         match command {
-            SessionCommand::RequestToolCall { .. } => self.terms.as_ref().map(|terms| terms.expires_at),
+            SessionCommand::RequestToolCall { .. } => self.terms.as_ref().map(|terms| {
+                let most = terms.calls_per_minute_max;
+                match most.is_none_or(|most| self.pace.is_free_at_any_time(ahead, most)) {
+                    true => terms.expires_at,
+                    false => Micros::BEFORE_ALL,
+                }
+            }),
             SessionCommand::Open { .. }
             | SessionCommand::RecordManifest { .. }
             | SessionCommand::RecordRefusedAgain { .. }

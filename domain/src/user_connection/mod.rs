@@ -431,7 +431,7 @@ impl Decider for UserConnection {
         self.version
     }
 
-    fn valid_until(&self, command: &UserConnectionCommand) -> Option<Micros> {
+    fn valid_until(&self, command: &UserConnectionCommand, _: usize) -> Option<Micros> {
         use UserConnectionCommand as Command;
         let link = self.link.as_ref();
         match command {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Name;
+use crate::limits::{InvalidLimit, Limits, SessionLimits};
 use crate::session::{Access, TTL_SECONDS_MAX, TTL_SECONDS_MIN};
 
 /// Most tools on one virtual server.
@@ -100,6 +101,12 @@ pub struct Definition {
     /// Whether people may bring their own login. Only minted sessions when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Login>,
+    /// How much all its sessions together may use.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// How much each of its sessions may use that is opened without limits of its own.
+    #[serde(default, skip_serializing_if = "SessionLimits::is_empty")]
+    pub session_limits: SessionLimits,
 }
 
 /// A definition that cannot be put in force.
@@ -127,6 +134,9 @@ pub enum InvalidDefinition {
     /// A life that no session can have.
     #[error("login.ttl_seconds_max is {0}: choose {TTL_SECONDS_MIN} to {TTL_SECONDS_MAX}")]
     LoginTtl(u32),
+    /// A limit that nothing can have.
+    #[error(transparent)]
+    Limit(#[from] InvalidLimit),
 }
 
 impl Definition {
@@ -175,6 +185,8 @@ impl Definition {
         if let Some(ttl) = ttl_seconds_max.filter(|ttl| !(TTL_SECONDS_MIN..=TTL_SECONDS_MAX).contains(ttl)) {
             return Err(InvalidDefinition::LoginTtl(ttl));
         }
+        self.limits.check()?;
+        self.session_limits.check("session_limits")?;
         let mut seen = BTreeSet::new();
         for name in self.tool_names() {
             if !is_tool_name(&name) {

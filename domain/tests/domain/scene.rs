@@ -7,6 +7,7 @@ use proctor_domain::connection::{
     AuthMethod, Catalog, CatalogTool, Connection, ConnectionEvent, CredentialKind, Era, Settings, Transport,
 };
 use proctor_domain::identity_provider::{self, IdentityProvider, IdentityProviderEvent};
+use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Session, SessionEvent, Terms,
 };
@@ -56,6 +57,7 @@ pub fn settings() -> Settings {
         auth: AuthMethod::None,
         private_network: false,
         shared: false,
+        limits: Limits::default(),
     }
 }
 
@@ -110,6 +112,8 @@ pub fn definition() -> Definition {
         tools: vec![tool("gmail", "search"), tool("gmail", "draft")],
         capture: Capture::Full,
         login: None,
+        limits: Limits::default(),
+        session_limits: SessionLimits::default(),
     }
 }
 
@@ -189,7 +193,7 @@ pub fn opening() -> Opening {
         tools: None,
         ttl_seconds: 3_600,
         until: None,
-        calls_max: 10,
+        limits: SessionLimits { calls_max: Some(10), calls_per_minute_max: None },
         label_indexes: Vec::new(),
     }
 }
@@ -206,6 +210,7 @@ pub fn terms() -> Terms {
         tools: None,
         expires_at: EXPIRES_AT,
         calls_max: 10,
+        calls_per_minute_max: None,
         label_indexes: Vec::new(),
     }
 }
@@ -233,6 +238,7 @@ pub fn call(call: &str, tool: &str) -> CallRequest {
         trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
         arguments_bytes: 200,
         arguments_ok: true,
+        held_back: None,
     }
 }
 

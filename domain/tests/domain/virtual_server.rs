@@ -9,8 +9,8 @@ use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::session::Access;
 use proctor_domain::virtual_server::{
     Capture, Connections, DESCRIPTION_CHARS_MAX, Definition, ExposedTool, INSTRUCTIONS_CHARS_MAX,
-    InvalidDefinition, Login, MissingAccounts, Providers, TOOLS_MAX, VirtualServer,
-    VirtualServerCommand as Command, VirtualServerError, VirtualServerEvent,
+    InvalidDefinition, Login, Providers, TOOLS_MAX, VirtualServer, VirtualServerCommand as Command,
+    VirtualServerError, VirtualServerEvent,
 };
 
 use crate::scene::{
@@ -224,9 +224,7 @@ fn a_text_may_be_as_long_as_its_limit_and_not_longer() {
         description: "ä".repeat(description),
         instructions: "ä".repeat(instructions),
         tools: vec![ExposedTool { description: Some("ä".repeat(of_tool)), ..tool("gmail", "search") }],
-        capture: Capture::Full,
-        missing_accounts: MissingAccounts::Refuse,
-        login: None,
+        ..Definition::default()
     };
     let longest = with(DESCRIPTION_CHARS_MAX, INSTRUCTIONS_CHARS_MAX, DESCRIPTION_CHARS_MAX);
     assert_eq!(longest.check(), Ok(()));

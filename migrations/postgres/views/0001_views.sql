@@ -75,6 +75,7 @@ CREATE TABLE sessions (
     access           TEXT COLLATE "C" NOT NULL,
     expires_at_us    BIGINT NOT NULL,
     calls_max        BIGINT NOT NULL,
+    calls_per_minute_max BIGINT,
     tools            TEXT COLLATE "C",
     label_indexes    TEXT COLLATE "C" NOT NULL,
     calls_admitted   BIGINT NOT NULL,

@@ -71,6 +71,7 @@ CREATE TABLE sessions (
     access           TEXT    NOT NULL,
     expires_at_us    INTEGER NOT NULL,
     calls_max        INTEGER NOT NULL,
+    calls_per_minute_max INTEGER,
     tools            TEXT,
     label_indexes    TEXT    NOT NULL,
     calls_admitted   INTEGER NOT NULL,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use proctor_domain::api_key::ApiKey;
 use proctor_domain::connection::{Connection, ConnectionError};
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{Session, SessionCommand};
 use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::virtual_server::VirtualServer;
@@ -296,7 +297,7 @@ fn expiry_is_judged_by_the_recorded_time(site: Site) {
     play(async {
         let world = World::open(&site, "rep_1").await;
         world.set().await;
-        world.mint_for("ses_1", "sub_1", 60).await.unwrap();
+        world.mint_for("ses_1", "sub_1", 60, SessionLimits::default()).await.unwrap();
         assert_eq!(types(&world.call("ses_1", "call_1", "search").await.unwrap()), ["ToolCallAdmitted"]);
         // The database's time passes; this process still thinks of the time before.
         let after = crate::actors::now().0 + 61_000_000;

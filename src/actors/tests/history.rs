@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, ConnectionCommand, ConnectionEvent};
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
     CallGrounds, CallRequest, Opening, OpeningGrounds, Session, SessionCommand, SessionEvent,
 };
@@ -47,7 +48,7 @@ pub(super) enum SessionAsked {
 #[derive(Clone, Debug)]
 pub(super) enum ServerAsked {
     Revise(Vec<String>),
-    Other(VirtualServerCommand),
+    Other(Box<VirtualServerCommand>),
 }
 
 impl States {
@@ -169,7 +170,10 @@ impl States {
                     tools: terms.tools,
                     ttl_seconds: TTL_SECONDS,
                     until: None,
-                    calls_max: terms.calls_max,
+                    limits: SessionLimits {
+                        calls_max: Some(terms.calls_max),
+                        calls_per_minute_max: terms.calls_per_minute_max,
+                    },
                     label_indexes: terms.label_indexes,
                 };
                 (SessionAsked::Open(opening), minted)

@@ -6,5 +6,6 @@ mod entities;
 mod failing;
 mod history;
 mod serial;
+mod shares;
 mod sweeping;
 mod world;

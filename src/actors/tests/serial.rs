@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use proctor_domain::connection::{Connection, ConnectionCommand};
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{Access, Opening, Outcome, Session, SessionCommand};
 use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::virtual_server::{VirtualServer, VirtualServerCommand};
@@ -135,7 +136,11 @@ fn choose(shared: &Shared, rng: &mut StdRng, fresh: &str, replica: &str) -> Aske
                 tools: None,
                 ttl_seconds: TTL_SECONDS,
                 until: None,
-                calls_max: 10_000,
+                // Some may make so few calls a minute that all processes run into it.
+                limits: SessionLimits {
+                    calls_max: None,
+                    calls_per_minute_max: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
+                },
                 label_indexes: Vec::new(),
             }),
         ),
@@ -147,10 +152,10 @@ fn choose(shared: &Shared, rng: &mut StdRng, fresh: &str, replica: &str) -> Aske
             let some: BTreeSet<&str> = (0..5).filter_map(|_| TOOLS.choose(rng).copied()).collect();
             Asked::Server(ServerAsked::Revise(some.into_iter().map(str::to_owned).collect()))
         }
-        955..958 => Asked::Server(ServerAsked::Other(VirtualServerCommand::CutSessions {
+        955..958 => Asked::Server(ServerAsked::Other(Box::new(VirtualServerCommand::CutSessions {
             by: by(),
             reason: reason(),
-        })),
+        }))),
         958..970 => Asked::Connection(ConnectionCommand::RecordTest { by: by(), failure: None }),
         970..973 => Asked::Connection(ConnectionCommand::CutSessions { by: by(), reason: reason() }),
         _ => {
@@ -171,7 +176,8 @@ fn why<E: std::error::Error>(error: &AskError<E>) -> Why {
 async fn ask(world: &World, asked: &Asked) -> Result<Vec<Delivered>, Why> {
     match asked {
         Asked::Session(id, SessionAsked::Open(opening)) => {
-            world.mint_for(id, opening.subject.as_str(), TTL_SECONDS).await.map_err(|error| why(&error))
+            let minted = world.mint_for(id, opening.subject.as_str(), TTL_SECONDS, opening.limits);
+            minted.await.map_err(|error| why(&error))
         }
         Asked::Session(id, SessionAsked::Call(request)) => {
             world.call(id, request.call.as_str(), &request.tool).await.map_err(|error| why(&error))
@@ -185,7 +191,7 @@ async fn ask(world: &World, asked: &Asked) -> Result<Vec<Delivered>, Why> {
             world.revise(&tools).await.map_err(|error| why(&error))
         }
         Asked::Server(ServerAsked::Other(command)) => {
-            world.server(command.clone()).await.map_err(|error| why(&error))
+            world.server((**command).clone()).await.map_err(|error| why(&error))
         }
         Asked::Connection(command) => world.connection(command.clone()).await.map_err(|error| why(&error)),
     }

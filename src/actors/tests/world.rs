@@ -9,13 +9,12 @@ use std::time::Duration;
 use proctor_domain::connection::{
     AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Era, Settings, Transport,
 };
+use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Outcome, Session, SessionCommand,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
-use proctor_domain::virtual_server::{
-    Capture, Definition, ExposedTool, MissingAccounts, VirtualServer, VirtualServerCommand,
-};
+use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand};
 use proctor_domain::{By, Decider as _, Name, StreamId};
 
 use crate::actors::ask::Answer;
@@ -67,6 +66,7 @@ pub(super) fn settings(url: &str) -> Settings {
         auth: AuthMethod::None,
         private_network: false,
         shared: false,
+        limits: Limits::default(),
     }
 }
 
@@ -83,8 +83,7 @@ pub(super) fn definition(tools: &[&str]) -> Definition {
         instructions: String::new(),
         tools: tools.iter().map(tool).collect(),
         capture: Capture::Full,
-        missing_accounts: MissingAccounts::Refuse,
-        login: None,
+        ..Definition::default()
     }
 }
 
@@ -98,6 +97,7 @@ pub(super) fn request(call: &str, tool: &str, replica: &str) -> CallRequest {
         trace: None,
         arguments_bytes: 2,
         arguments_ok: true,
+        held_back: None,
     }
 }
 
@@ -181,10 +181,16 @@ impl World {
     }
 
     pub(super) async fn mint(&self, session: &str, subject: &str) -> Answer<Session> {
-        self.mint_for(session, subject, 3_600).await
+        self.mint_for(session, subject, 3_600, SessionLimits::default()).await
     }
 
-    pub(super) async fn mint_for(&self, session: &str, subject: &str, ttl_seconds: u32) -> Answer<Session> {
+    pub(super) async fn mint_for(
+        &self,
+        session: &str,
+        subject: &str,
+        ttl_seconds: u32,
+        limits: SessionLimits,
+    ) -> Answer<Session> {
         let directory = &self.directory;
         directory
             .ask::<Session, _>(session, || async move {
@@ -205,7 +211,7 @@ impl World {
                     tools: None,
                     ttl_seconds,
                     until: None,
-                    calls_max: 10_000,
+                    limits,
                     label_indexes: Vec::new(),
                 };
                 let command = SessionCommand::Open {

@@ -79,6 +79,7 @@ fn shown(name: &str, connection: &Connection) -> Value {
         "auth": auth,
         "private_network": settings.is_some_and(|settings| settings.private_network),
         "shared": settings.is_some_and(|settings| settings.shared),
+        "limits": settings.map(|settings| settings.limits).unwrap_or_default(),
         "generation": connection.generation(),
         "catalog": connection.catalog().map(|catalog| summary(catalog)),
     })

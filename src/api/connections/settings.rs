@@ -6,6 +6,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use proctor_domain::Name;
 use proctor_domain::connection::{AuthMethod, Settings, Transport};
 use proctor_domain::environment::{SettingsError, Variable};
+use proctor_domain::limits::Limits;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -61,6 +62,8 @@ pub(in crate::api) struct ConnectionBody {
     private_network: bool,
     #[serde(default)]
     shared: bool,
+    #[serde(default)]
+    limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +154,7 @@ impl ConnectionBody {
         before: Option<(&Settings, &Secrets)>,
         discovered: Option<&Discovered>,
     ) -> Result<(Settings, Secrets), Problem> {
+        self.limits.check().map_err(|error| wrong(error.to_string()))?;
         let mut secrets = Secrets::default();
         let transport = match &self.transport {
             TransportBody::Http { url } => Transport::Http { url: checked_url(url)? },
@@ -198,8 +202,8 @@ impl ConnectionBody {
                 AuthMethod::Header { name }
             }
         };
-        let (private_network, shared) = (self.private_network, self.shared);
-        let settings = Settings { transport, auth, private_network, shared };
+        let Self { private_network, shared, limits, .. } = *self;
+        let settings = Settings { transport, auth, private_network, shared, limits };
         settings.check().map_err(|error| wrong(error.to_string()))?;
         Ok((settings, secrets))
     }

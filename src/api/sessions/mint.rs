@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
-    Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand, SessionError, SessionEvent,
+    Access, Opening, OpeningGrounds, Session, SessionCommand, SessionError, SessionEvent,
     TTL_SECONDS_DEFAULT, Terms,
 };
 use proctor_domain::subject::Subject;
@@ -33,8 +34,6 @@ use crate::vault::{Claims, SessionKey};
 const LABELS_MAX: usize = 20;
 const LABEL_KEY_CHARS_MAX: usize = 64;
 const LABEL_VALUE_CHARS_MAX: usize = 256;
-/// Most admitted calls that a session can be opened for: its stream is read as a whole.
-const CALLS_MAX_MOST: u32 = 100_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// The terms that are asked for.
@@ -47,18 +46,12 @@ pub(in crate::api) struct Minting {
     access: Option<Access>,
     tools: Option<Vec<String>>,
     labels: Option<BTreeMap<String, String>>,
-    limits: Option<Limits>,
+    limits: Option<SessionLimits>,
     /// Whether a refusal for missing accounts brings links to connect them.
     #[serde(default)]
     include_links: bool,
     /// Where those links lead back to.
     return_url: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Limits {
-    calls_max: Option<u32>,
 }
 
 pub(in crate::api) async fn mint(
@@ -136,11 +129,7 @@ impl Minting {
                 ));
             }
         }
-        let calls_max = self.calls_max();
-        if !(1..=CALLS_MAX_MOST).contains(&calls_max) {
-            return wrong(format!("limits.calls_max is {calls_max}: choose 1 to {CALLS_MAX_MOST}"));
-        }
-        Ok(())
+        self.limits().check("limits").or_else(|error| wrong(error.to_string()))
     }
 
     /// Where links lead back to, when they are asked for.
@@ -155,8 +144,8 @@ impl Minting {
         }
     }
 
-    fn calls_max(&self) -> u32 {
-        self.limits.as_ref().and_then(|limits| limits.calls_max).unwrap_or(CALLS_MAX_DEFAULT)
+    fn limits(&self) -> SessionLimits {
+        self.limits.unwrap_or_default()
     }
 
     fn opening(&self, proctor: &Proctor, caller: &Caller, subject: &SubjectId) -> Opening {
@@ -170,7 +159,7 @@ impl Minting {
             tools: self.tools.clone(),
             until: None,
             ttl_seconds: self.ttl_seconds.unwrap_or(TTL_SECONDS_DEFAULT),
-            calls_max: self.calls_max(),
+            limits: self.limits(),
             label_indexes: labels.map(index).collect(),
         }
     }
@@ -261,7 +250,8 @@ mod tests {
         assert!(refused(r#","labels":{"":"v"}"#).contains("64"));
         assert!(refused(r#","labels":{"a:b":"v"}"#).contains("none of them"));
         assert!(refused(&format!(r#","labels":{{"k":"{}"}}"#, "é".repeat(257))).contains("256"));
-        assert!(refused(r#","limits":{"calls_max":0}"#).contains("calls_max"));
+        assert!(refused(r#","limits":{"calls_max":0}"#).contains("limits.calls_max is 0"));
+        assert!(refused(r#","limits":{"calls_per_minute_max":6001}"#).contains("1 to 6000"));
     }
 
     #[test]
@@ -272,7 +262,7 @@ mod tests {
         ] {
             let minting: Minting = serde_json::from_str(json).unwrap();
             minting.check().unwrap();
-            assert_eq!(minting.calls_max(), CALLS_MAX_DEFAULT);
+            assert!(minting.limits().is_empty());
         }
     }
 }

@@ -6,6 +6,7 @@ mod revoke;
 mod show;
 mod timeline;
 
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::{Micros, SessionId};
 use serde_json::{Value, json};
 
@@ -49,7 +50,10 @@ async fn shown(
         "access": row.access,
         "tools": tools.map_err(|error| Problem::internal("read a session's tools", &error))?,
         "labels": opener.labels(session, &row.subject, row.position).await?,
-        "limits": { "calls_max": row.calls_max },
+        "limits": SessionLimits {
+            calls_max: Some(row.calls_max),
+            calls_per_minute_max: row.calls_per_minute_max,
+        },
         "calls_admitted": row.calls_admitted,
         "calls_refused": row.calls_refused,
         "opened_at": time::shown(row.opened_at),

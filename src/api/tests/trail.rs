@@ -45,6 +45,7 @@ async fn call(world: &World, session: &str, tool: &str) -> CallId {
         trace: None,
         arguments_bytes: ARGUMENTS.len() as u64,
         arguments_ok: true,
+        held_back: None,
     };
     let arguments = RawValue::from_string(ARGUMENTS.to_owned()).unwrap();
     let asked = sealed(Asked::new(Some("203.0.113.7"), Kept::Full(&arguments)).to_bytes());

@@ -1,6 +1,7 @@
 //! What an administrator writes down for one agent role.
 
 use proctor_domain::Name;
+use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, Login, MissingAccounts};
 use serde::Deserialize;
 
@@ -23,6 +24,10 @@ pub(in crate::api) struct DefinitionBody {
     missing_accounts: Then,
     return_url: Option<String>,
     login: Option<Login>,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    session_limits: SessionLimits,
 }
 
 #[derive(Default, Deserialize)]
@@ -35,10 +40,11 @@ enum Then {
 
 impl DefinitionBody {
     pub(super) fn into_definition(self) -> Result<Definition, Problem> {
-        let Self { name: _, description, instructions, tools, capture, missing_accounts, return_url, login } =
-            self;
+        let Self {
+            name: _, description, instructions, tools, capture, login, limits, session_limits, ..
+        } = self;
         let wrong = |detail: String| Problem::new(Code::InvalidDefinition, detail);
-        let missing_accounts = match (missing_accounts, return_url) {
+        let missing_accounts = match (self.missing_accounts, self.return_url) {
             (Then::Refuse, None) => MissingAccounts::Refuse,
             (Then::Ask, Some(return_url)) => {
                 checked_return_url(&return_url).map_err(|error| wrong(error.to_string()))?;
@@ -55,6 +61,15 @@ impl DefinitionBody {
                 return Err(wrong(detail.to_owned()));
             }
         };
-        Ok(Definition { description, instructions, tools, capture, missing_accounts, login })
+        Ok(Definition {
+            description,
+            instructions,
+            tools,
+            capture,
+            missing_accounts,
+            login,
+            limits,
+            session_limits,
+        })
     }
 }

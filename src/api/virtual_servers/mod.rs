@@ -73,5 +73,7 @@ fn written(definition: &Definition) -> Value {
         "missing_accounts": missing_accounts,
         "return_url": return_url,
         "login": definition.login,
+        "limits": definition.limits,
+        "session_limits": definition.session_limits,
     })
 }

@@ -36,6 +36,9 @@ pub(super) struct Connection {
     /// Whether all users may share connections and child processes.
     #[serde(default)]
     pub(super) shared: bool,
+    /// How much all calls to it may use.
+    #[serde(default)]
+    pub(super) limits: Limits,
 }
 
 /// How an upstream is reached.
@@ -186,6 +189,42 @@ pub(super) struct VirtualServer {
     /// Whose access tokens open sessions by themselves.
     #[serde(default)]
     pub(super) login: Option<Login>,
+    /// How much all its sessions together may use.
+    #[serde(default)]
+    pub(super) limits: Limits,
+    /// How much each of its sessions may use, where minting says nothing else.
+    #[serde(default)]
+    pub(super) session_limits: SessionLimits,
+}
+
+/// How much may be used; what is left out is not limited.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Calls on their way at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) calls_in_flight_max: Option<u32>,
+    /// Calls in any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) calls_per_minute_max: Option<u32>,
+    /// The size of a result, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) result_bytes_max: Option<u64>,
+    /// The time of a call, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deadline_ms: Option<u64>,
+}
+
+/// How much one session may use; what is left out is not limited.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionLimits {
+    /// Calls, after which it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) calls_max: Option<u32>,
+    /// Calls in any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) calls_per_minute_max: Option<u32>,
 }
 
 /// A tool that is exposed.

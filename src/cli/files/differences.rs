@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+/// Members that are limits: one that is left out limits nothing.
+const LIMITS: [&str; 2] = ["limits", "session_limits"];
+
 /// One line for each difference. What the desired side leaves out does not matter.
 pub(super) fn of(current: &Value, desired: &Value) -> Vec<String> {
     let mut lines = Vec::new();
@@ -13,7 +16,7 @@ pub(super) fn of(current: &Value, desired: &Value) -> Vec<String> {
 
 fn compare(place: &str, current: &Value, desired: &Value, lines: &mut Vec<String>) {
     match (current, desired) {
-        (Value::Object(current), Value::Object(desired)) => {
+        (Value::Object(current), Value::Object(desired)) if !LIMITS.contains(&place) => {
             for (name, wanted) in desired {
                 let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
                 compare(&place, current.get(name).unwrap_or(&Value::Null), wanted, lines);
@@ -82,6 +85,8 @@ mod tests {
             [r#"auth.type: "none" becomes "basic""#, "shared: false becomes true"]
         );
         assert!(of(&current, &json!({ "auth": { "type": "none" } })).is_empty());
+        let limited = json!({ "limits": { "deadline_ms": 5 } });
+        assert_eq!(of(&limited, &json!({ "limits": {} })), [r#"limits: {"deadline_ms":5} becomes {}"#]);
         assert_eq!(
             of(&current, &json!({ "login": { "provider": "x" } })),
             [r#"login: nothing becomes {"provider":"x"}"#]

@@ -43,7 +43,7 @@ fn connection(mut item: Value) -> Value {
         *env = names.map(|name| (name.clone(), json!({ "from_env": name }))).collect();
     }
     let auth = auth(&name, &item["auth"]);
-    only(&item, &["name", "transport", "private_network", "shared"], &[("auth", auth)])
+    only(&item, &["name", "transport", "private_network", "shared", "limits"], &[("auth", auth)])
 }
 
 /// Secrets are named as if they stood in the environment, by the connection's name.
@@ -80,6 +80,8 @@ fn server(item: Value) -> Value {
         "missing_accounts",
         "return_url",
         "login",
+        "limits",
+        "session_limits",
     ];
     only(&item, &members, &[])
 }

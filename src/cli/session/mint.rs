@@ -29,6 +29,9 @@ pub(super) struct Mint {
     /// It ends after so many calls.
     #[arg(long, value_name = "N")]
     calls_max: Option<u32>,
+    /// It admits so many calls in any 60 seconds.
+    #[arg(long, value_name = "N")]
+    calls_per_minute_max: Option<u32>,
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -53,8 +56,11 @@ pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Mint) -> Res
             wanted.label.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
         body["labels"] = labels.into();
     }
-    if let Some(calls_max) = wanted.calls_max {
-        body["limits"] = json!({ "calls_max": calls_max });
+    let limits = [("calls_max", wanted.calls_max), ("calls_per_minute_max", wanted.calls_per_minute_max)];
+    let limits: Map<_, _> =
+        limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into()))).collect();
+    if !limits.is_empty() {
+        body["limits"] = limits.into();
     }
     let minted = client.post(PATH, &body).await?;
     shown.whole(&minted);

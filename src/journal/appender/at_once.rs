@@ -101,6 +101,9 @@ impl<S: Store> Appender<S> {
             for (stream, seen) in decision.grounds() {
                 self.expect(&mut ends, stream, *seen)?;
             }
+            if decision.valid_until() == Some(Micros::BEFORE_ALL) {
+                return None;
+            }
             let stream = decision.stream().clone();
             let version = decision.version();
             self.expect(&mut ends, &stream, version)?;

@@ -81,6 +81,23 @@ async fn what_is_over_by_the_recorded_time_is_decided_again(site: Site) {
     assert_eq!(count(&holds.append(&journal).await.committed()[0]), 1, "as it was decided");
 }
 
+async fn what_only_the_databases_clock_can_tell_is_decided_again_and_nothing_else_with_it(site: Site) {
+    let (journal, script) = site.open_faulty("rep_1").await;
+    let (let_go, gate) = mpsc::channel();
+    script.will([Fault::CommitHeld(gate)]);
+    let first = note("first", 0, 0).hand_in(&journal);
+    let now = journal.reader().now().await.unwrap();
+    let again = |n: u64| Box::new(move |_: &[_], at: Micros| vec![proposal(n + u64::from(at >= now))]);
+    let (mut unsure, mut sure) = (note("unsure", 0, 1), note("sure", 0, 1));
+    (unsure.valid_until, unsure.again) = (Some(Micros::BEFORE_ALL), again(10));
+    (sure.valid_until, sure.again) = (Some(Micros(i64::MAX)), again(20));
+    let (unsure, sure) = (unsure.hand_in(&journal), sure.hand_in(&journal));
+    let_go.send(()).unwrap();
+    first.await.unwrap().committed();
+    assert_eq!(count(&unsure.await.unwrap().committed()[0]), 11, "with the database's time");
+    assert_eq!(count(&sure.await.unwrap().committed()[0]), 1, "as it was decided");
+}
+
 async fn a_journal_that_lost_the_end_of_a_stream_halts(site: Site) {
     let journal = site.open("rep_1").await;
     let error = note("s", 4, 1).append(&journal).await.failed();
@@ -97,5 +114,6 @@ on_both_stores!(
     a_decision_whose_grounds_moved_is_handed_back_unwritten,
     grounds_that_move_in_the_same_batch_have_moved,
     what_is_over_by_the_recorded_time_is_decided_again,
+    what_only_the_databases_clock_can_tell_is_decided_again_and_nothing_else_with_it,
     a_journal_that_lost_the_end_of_a_stream_halts,
 );

@@ -9,6 +9,8 @@ use crate::journal::{SealedKind, SealedRows};
 use crate::vault::{MasterKey, MasterKeys, OpenError, Vault};
 
 const SUBJECTS: usize = 2_300;
+/// Rows that one transaction replaces at most.
+const WRITTEN_AT_ONCE: u64 = 100;
 
 fn keys() -> (MasterKeys, MasterKeys, MasterKeys) {
     let (old, new) = (MasterKey::generate().0, MasterKey::generate().0);
@@ -116,7 +118,9 @@ async fn whoever_is_interrupted_goes_on_and_proctors_own_keys_come_last(site: Si
     let purpose_keys = site.reader().await.purpose_keys().await.unwrap();
     assert!(Vault::open(&new, &purpose_keys).is_err(), "no server starts without the old key yet");
     assert!(Vault::open(&both, &purpose_keys).is_ok());
-    assert_eq!(rows.reseal(&both, &mut |_| {}).await.unwrap().rows, left);
+    // What was being written when it was interrupted may have been written all the same.
+    let rest = rows.reseal(&both, &mut |_| {}).await.unwrap().rows;
+    assert!(rest <= left && rest + WRITTEN_AT_ONCE >= left, "{rest} of {left}");
     assert_eq!(rows.survey().await.unwrap().not_under(new.id()), 0);
 }
 

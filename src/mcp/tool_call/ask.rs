@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use proctor_domain::connection::Connection;
-use proctor_domain::session::{Access, CallGrounds, CallRequest, Client, Session, SessionCommand, Terms};
+use proctor_domain::session::{
+    Access, CallGrounds, CallRequest, Client, HeldBack, Session, SessionCommand, Terms,
+};
 use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::UserConnection;
 use proctor_domain::virtual_server::{Capture, VirtualServer};
@@ -40,6 +42,8 @@ pub(super) struct Asked<'a> {
     client: Client,
     request_name: Option<String>,
     trace: Option<String>,
+    /// A limit of what it uses that was found to be reached.
+    held_back: Option<HeldBack>,
 }
 
 /// The states that a call rests on, as they are now.
@@ -87,7 +91,14 @@ impl<'a> Asked<'a> {
             client: speaker.client.clone(),
             request_name: speaker.request_name.clone(),
             trace: params.meta.traceparent.as_deref().and_then(trace_id),
+            held_back: None,
         }
+    }
+
+    /// Has it refused, unless it would be for another reason: a limit of what it uses is reached.
+    pub fn hold_back(&mut self, gathered: &mut Gathered<'_>, held_back: HeldBack) {
+        self.held_back = Some(held_back);
+        gathered.request.held_back = Some(held_back);
     }
 
     /// The session's identifier.
@@ -139,6 +150,7 @@ impl<'a> Asked<'a> {
                 trace: self.trace.clone(),
                 arguments_bytes: arguments.as_ref().map_or(0, |raw| raw.get().len() as u64),
                 arguments_ok: wrong.is_none(),
+                held_back: self.held_back,
             },
             grounds: CallGrounds {
                 subject,
@@ -192,10 +204,15 @@ impl<'a> Asked<'a> {
 }
 
 impl Gathered<'_> {
+    /// The name of the connection that the tool belongs to.
+    pub fn connection_name(&self) -> Option<&Name> {
+        Some(&self.grounds.server.tool(&self.request.tool)?.connection)
+    }
+
     /// The user's account that the call needs, with its connection.
     pub fn account(&self) -> Option<(&Name, &Arc<UserConnection>)> {
         let account = self.grounds.user_connection.as_ref()?;
-        Some((&self.grounds.server.tool(&self.request.tool)?.connection, account))
+        Some((self.connection_name()?, account))
     }
 
     /// How soon the tokens of that account have to be renewed.

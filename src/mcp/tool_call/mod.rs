@@ -7,6 +7,7 @@
 mod account;
 mod ask;
 mod asking;
+mod limits;
 mod outcome;
 mod refusal;
 mod result;
@@ -36,6 +37,7 @@ use crate::upstream::{self, Admission, FailureKind, HeaderParam, Target, Trace};
 use crate::vault::SessionKey;
 use account::Refused;
 use ask::{Asked, Sent};
+use limits::Bounds;
 use outcome::Ending;
 
 /// Calls that one process has on their way at a time.
@@ -125,7 +127,7 @@ impl Attempt<'_> {
         if speaker.is_modern {
             knock.link.leash(call.clone());
         }
-        let asked = Asked::new(knock, call, self.name.clone(), params, speaker, key);
+        let mut asked = Asked::new(knock, call, self.name.clone(), params, speaker, key);
         let mut first = asked.gather().await?;
         let due = first.due();
         if due != Due::Later {
@@ -136,7 +138,17 @@ impl Attempt<'_> {
         {
             modern::check_params(knock.request.headers(), &tool.header_params, params.arguments, proctor)?;
         }
+        let mut share = match limits::share(knock, &first) {
+            Ok(share) => share,
+            Err(held_back) => {
+                asked.hold_back(&mut first, held_back);
+                None
+            }
+        };
         let (admitted, sent) = admit(&asked, first).await?;
+        if let Some(share) = &mut share {
+            share.spend();
+        }
         let travel = Travel { knock, meta: &params.meta, speaker, flight: &flight };
         let begun = Instant::now();
         let came_back = travel.send(&admitted, &sent, begun).await;
@@ -210,8 +222,9 @@ async fn admit<'a>(asked: &'a Asked<'a>, first: ask::Gathered<'a>) -> Result<(De
         };
         return match (&event.event, sent.take()) {
             (Event::Session(SessionEvent::ToolCallAdmitted { .. }), Some(sent)) => Ok((event, sent)),
-            (Event::Session(SessionEvent::ToolCallRefused { call, reason, .. }), sent) => {
-                let fault = refusal::fault(asked, *reason, call, sent.and_then(|sent| sent.wrong));
+            (Event::Session(SessionEvent::ToolCallRefused { call, reason, retry_at, .. }), sent) => {
+                let retry = limits::retry_after_seconds(*reason, *retry_at, Some(event.place.recorded_at));
+                let fault = refusal::fault(asked, *reason, call, sent.and_then(|sent| sent.wrong), retry);
                 Err(Box::pin(asking::asking(asked, *reason, fault)).await)
             }
             _ => Err(Fault::new(codes::INTERNAL, "the session answered something else than was asked")),
@@ -284,6 +297,7 @@ impl Travel<'_> {
             Err(error) => return not_sent(FailureKind::Configuration, error.to_string()),
         };
         let header_params = header_params(sent);
+        let bounds = Bounds::of(sent, &proctor.config);
         let token = self.meta.progress_token.filter(|_| self.knock.accepts.stream);
         let call = upstream::Call {
             progress_wanted: token.is_some(),
@@ -298,8 +312,9 @@ impl Travel<'_> {
             },
             header_params: &header_params,
             tool: &route.tool,
+            answer_bytes_max: bounds.result_bytes_max,
         };
-        let deadline = begun + proctor.config.call_deadline;
+        let deadline = begun + bounds.deadline;
         let notify = |notification: &RawValue| {
             if let Some(json) = token.and_then(|token| result::progress(notification, token)) {
                 self.knock.link.notify(json.as_bytes());

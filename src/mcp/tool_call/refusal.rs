@@ -6,11 +6,12 @@
 use std::error::Error;
 
 use proctor_domain::CallId;
-use proctor_domain::session::{Refusal, Session, SessionError};
+use proctor_domain::session::{Denial, Refusal, Session, SessionError};
 use proctor_projections::manifest::ArgumentsError;
 
 use super::ask::Asked;
 use super::asking::asking;
+use super::limits::retry_after_seconds;
 use crate::actors::{AskError, now};
 use crate::mcp::answer::{Fault, codes};
 use crate::mcp::members::shown;
@@ -21,8 +22,16 @@ pub(super) fn fault(
     reason: Refusal,
     call: &CallId,
     wrong: Option<ArgumentsError>,
+    retry_after_seconds: Option<u32>,
 ) -> Fault {
     let call = Some(call.as_str());
+    asked.knock.proctor.door.refused.count(reason);
+    let limited = |what: String| {
+        let again = retry_after_seconds.map_or("soon".to_owned(), |seconds| format!("in {seconds} s"));
+        let fault =
+            Fault::new(codes::REFUSED, format!("{what}, so the call was not made: try again {again}"));
+        fault.with_code(reason.code(), call).with_retry(retry_after_seconds)
+    };
     match reason {
         Refusal::CallsMaxReached => {
             let most = asked.knock.caller.terms.calls_max;
@@ -55,6 +64,20 @@ pub(super) fn fault(
                            ask the user to connect it again";
             Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
         }
+        Refusal::CallsPerMinuteMaxReached => {
+            let most = asked.knock.caller.terms.calls_per_minute_max.unwrap_or_default();
+            limited(format!("this session may make {most} calls a minute"))
+        }
+        Refusal::VirtualServerBusy => limited("too many calls are on their way here".to_owned()),
+        Refusal::VirtualServerRateReached => {
+            limited("too many calls were made here in the last minute".to_owned())
+        }
+        Refusal::ConnectionBusy => {
+            limited("too many calls are on their way to the server that this tool belongs to".to_owned())
+        }
+        Refusal::ConnectionRateReached => limited(
+            "too many calls were made to the server that this tool belongs to in the last minute".to_owned(),
+        ),
         Refusal::ArgumentsRefused => {
             let message =
                 wrong.map_or_else(|| "the arguments are refused".to_owned(), |wrong| wrong.to_string());
@@ -74,11 +97,11 @@ pub(super) async fn again(asked: &Asked<'_>) -> Result<Option<Fault>, Fault> {
     let session = session.map_err(|error| not_asked(asked, &error))?;
     let gathered = asked.gather().await?;
     let at = now();
-    let Err((reason, _)) = session.judge(&caller.terms, at, &gathered.request, &gathered.grounds) else {
-        return Ok(None);
-    };
+    let denied = session.judge(&caller.terms, at, &gathered.request, &gathered.grounds);
+    let Err(Denial { reason, retry_at, .. }) = denied else { return Ok(None) };
     let Some(call) = session.refused_before(&asked.name, reason, at).cloned() else { return Ok(None) };
-    let fault = fault(asked, reason, &call, gathered.into_wrong());
+    let retry = retry_after_seconds(reason, retry_at, None);
+    let fault = fault(asked, reason, &call, gathered.into_wrong(), retry);
     let fault = Box::pin(asking(asked, reason, fault)).await;
     proctor.door.repeats.refused(&proctor.directory, caller.session_id.clone(), call).await;
     Ok(Some(fault))

@@ -6,6 +6,7 @@ use proctor_domain::api_key::{ApiKeyEvent, Role};
 use proctor_domain::connection::{
     AuthMethod, Catalog, CatalogTool, ConnectionEvent, Era, Settings, Transport,
 };
+use proctor_domain::limits::Limits;
 use proctor_domain::session::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Terms};
 use proctor_domain::subject::SubjectEvent;
 use proctor_domain::virtual_server::{Definition, VirtualServerEvent};
@@ -99,6 +100,7 @@ impl History {
             tools: session.is_multiple_of(4).then(|| vec!["tool1".to_owned()]),
             expires_at: self.now().plus_seconds(3_600),
             calls_max: 100,
+            calls_per_minute_max: session.is_multiple_of(2).then_some(60),
             label_indexes: labels.iter().map(|label| (*label).to_owned()).collect(),
         };
         let event = SessionEvent::SessionOpened { by: by(), terms, version: 1 };
@@ -136,6 +138,7 @@ impl History {
             client: client(),
             trace: None,
             arguments_bytes: 10,
+            retry_at: None,
         };
         self.record("session", &format!("ses_{session}"), event);
         self.refused_calls.push((session, call.clone()));
@@ -218,6 +221,7 @@ impl History {
             auth: AuthMethod::Header { name: "x-key".into() },
             private_network: false,
             shared: true,
+            limits: Limits::default(),
         };
         let tool = CatalogTool { digest: "d".repeat(64), read_only: true };
         let catalog = Catalog {

@@ -30,6 +30,8 @@ virtual_servers:
   - {connection: notes, tool: read_thing, name: look, fixed_arguments: {id: 1}}
 - name: lab
   instructions: Be careful.
+  limits: {calls_in_flight_max: 5}
+  session_limits: {calls_per_minute_max: 60}
   capture: digest
   tools: []
 ";

@@ -247,3 +247,17 @@ fn where_logins_are_not_taken_nothing_has_changed() {
     let minted = office.world.mint("desk", "grace");
     Agent::modern(&office.world, &minted).call("echo", "{}").result();
 }
+
+#[test]
+fn the_session_of_a_login_has_the_limits_that_its_virtual_server_gives() {
+    let office = Office::open();
+    let mut desk = with_login("desk", &json!({ "provider": "corp" }));
+    desk["session_limits"] = json!({ "calls_max": 7, "calls_per_minute_max": 1 });
+    office.world.put("/api/v1/virtual-servers/desk", &desk).ok();
+    let agent = office.agent(&office.token("ada"));
+    agent.call("echo", "{}").result();
+    let refused = agent.call("echo", "{}").error();
+    assert_eq!(refused["data"]["code"], "calls_per_minute_max_reached", "{refused}");
+    assert_eq!(office.only_session()["limits"], desk["session_limits"]);
+    assert_eq!(office.upstream.ledger().calls().len(), 1);
+}

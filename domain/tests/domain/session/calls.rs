@@ -52,6 +52,7 @@ fn refused(call: &str, tool: &str, reason: Refusal, route: Option<Route>) -> Ses
         client: client(),
         trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
         arguments_bytes: 200,
+        retry_at: None,
     }
 }
 

@@ -18,6 +18,7 @@ fn refused(call: &str, tool: &str) -> SessionEvent {
         client: client(),
         trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
         arguments_bytes: 200,
+        retry_at: None,
     }
 }
 

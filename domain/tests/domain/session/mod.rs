@@ -2,6 +2,7 @@
 
 mod calls;
 mod coalescing;
+mod limits;
 mod model;
 mod opening;
 mod outcomes;

@@ -173,7 +173,16 @@ impl World {
             && self.now < terms.expires_at
             && admitted.count() < usize::try_from(terms.calls_max).unwrap();
         let in_list = terms.tools.as_ref().is_none_or(|tools| tools.contains(&request.tool));
-        if !(session_open && in_list && self.subject_allows(opened_at) && request.arguments_ok) {
+        let minute_ago = Micros(self.now.0 - 60_000_000);
+        let in_a_minute = self.history.iter().filter(|entry| {
+            entry.stream == Stream::Session(number)
+                && entry.place.recorded_at > minute_ago
+                && matches!(entry.event, Event::Session(SessionEvent::ToolCallAdmitted { .. }))
+        });
+        let in_a_minute = u32::try_from(in_a_minute.count()).unwrap();
+        let slow_enough = terms.calls_per_minute_max.is_none_or(|most| in_a_minute < most);
+        let sendable = request.arguments_ok && request.held_back.is_none() && slow_enough;
+        if !(session_open && in_list && self.subject_allows(opened_at) && sendable) {
             return None;
         }
         let (version, connection, tool) = self.shown(opened_at, &request.tool)?;

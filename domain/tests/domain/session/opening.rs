@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proctor_domain::identity_provider::IdentityProviderEvent;
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
     Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand as Command, SessionError,
     SessionEvent, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN, Terms, UserGrounds,
@@ -40,7 +41,7 @@ fn a_session_is_opened_on_the_terms_asked_for_and_the_servers_version() {
         access: Access::ReadOnly,
         tools: Some(vec!["search".to_owned()]),
         ttl_seconds: 60,
-        calls_max: 3,
+        limits: SessionLimits { calls_max: Some(3), calls_per_minute_max: Some(2) },
         label_indexes: vec!["ab".to_owned()],
         ..opening()
     };
@@ -62,6 +63,7 @@ fn a_session_is_opened_on_the_terms_asked_for_and_the_servers_version() {
                 tools: Some(vec!["search".to_owned()]),
                 expires_at: Micros(60_000_007),
                 calls_max: 3,
+                calls_per_minute_max: Some(2),
                 label_indexes: vec!["ab".to_owned()],
                 ..terms()
             },
@@ -226,8 +228,8 @@ fn time_can_be_set_where_a_decision_depends_on_it() {
     Session::set_time(&mut command, Micros(9));
     assert!(matches!(command, Command::RequestToolCall { at: Micros(9), .. }));
     let session = state::<Session>([(1, opened(terms()))]);
-    assert_eq!(session.valid_until(&command), Some(terms().expires_at));
-    assert_eq!(session.valid_until(&revoke()), None);
+    assert_eq!(session.valid_until(&command, 0), Some(terms().expires_at));
+    assert_eq!(session.valid_until(&revoke(), 0), None);
 }
 
 fn login() -> Opening {

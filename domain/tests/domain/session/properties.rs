@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use proctor_domain::connection::{Connection, ConnectionCommand};
+use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
-    Access, CallRequest, Cause, Opening, OpeningGrounds, Outcome, REFUSALS_PER_MINUTE_MAX, Session,
-    SessionCommand, SessionError, SessionEvent,
+    Access, CallRequest, Cause, HeldBack, Opening, OpeningGrounds, Outcome, REFUSALS_PER_MINUTE_MAX, Refusal,
+    Session, SessionCommand, SessionError, SessionEvent,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::virtual_server::{VirtualServer, VirtualServerCommand};
-use proctor_domain::{CallId, Decider, Event};
+use proctor_domain::{CallId, Decider, Event, Micros};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestCaseError;
@@ -20,8 +21,8 @@ use crate::scene::{SECOND, by, call, catalog, client, opening, reason, settings}
 #[derive(Clone, Debug)]
 enum Step {
     Wait { seconds: i64 },
-    Open { access: Access, tools: Option<Vec<&'static str>>, ttl_seconds: u32, calls_max: u32 },
-    Call { session: Index, tool: &'static str, arguments_ok: bool, replica: u8, id: Option<Index> },
+    Open { access: Access, tools: Option<Vec<&'static str>>, ttl_seconds: u32, limits: SessionLimits },
+    Call { session: Index, tool: &'static str, can_be_sent: (bool, bool), replica: u8, id: Option<Index> },
     End { session: Index, call: Index, outcome: Outcome },
     Cancel { session: Index, call: Index },
     Abandon { session: Index, replica: u8 },
@@ -50,20 +51,25 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Outcome::Failed("timeout".to_owned()),
         Outcome::Cancelled(Cause::Revocation),
     ]);
+    let per_minute = prop::option::of(1..4_u32);
+    let limits = (0..12_u32, per_minute).prop_map(|(calls_max, calls_per_minute_max)| SessionLimits {
+        calls_max: Some(calls_max),
+        calls_per_minute_max,
+    });
     let step = prop_oneof![
         12 => (0..40_i64).prop_map(|seconds| Step::Wait { seconds }),
-        20 => (access, tools, 50..400_u32, 0..12_u32).prop_map(|(access, tools, ttl_seconds, calls_max)| {
-            Step::Open { access, tools, ttl_seconds, calls_max }
+        20 => (access, tools, 50..400_u32, limits).prop_map(|(access, tools, ttl_seconds, limits)| {
+            Step::Open { access, tools, ttl_seconds, limits }
         }),
         150 => (
             session(),
             select(TRIED.to_vec()),
-            prop::bool::weighted(0.9),
+            (prop::bool::weighted(0.9), prop::bool::weighted(0.95)),
             replica(),
             prop::option::weighted(0.1, session()),
         )
-            .prop_map(|(session, tool, arguments_ok, replica, id)| {
-                Step::Call { session, tool, arguments_ok, replica, id }
+            .prop_map(|(session, tool, can_be_sent, replica, id)| {
+                Step::Call { session, tool, can_be_sent, replica, id }
             }),
         60 => (session(), session(), outcome)
             .prop_map(|(session, call, outcome)| Step::End { session, call, outcome }),
@@ -121,9 +127,9 @@ fn play(world: &mut World, steps: Vec<Step>) -> Result<(), TestCaseError> {
 fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCaseError> {
     match step {
         Step::Wait { seconds } => world.now.0 += seconds * SECOND,
-        Step::Open { access, tools, ttl_seconds, calls_max } => {
+        Step::Open { access, tools, ttl_seconds, limits } => {
             let tools = tools.map(|tools| tools.into_iter().map(str::to_owned).collect());
-            let opening = Opening { access, tools, ttl_seconds, calls_max, ..opening() };
+            let opening = Opening { access, tools, ttl_seconds, limits, ..opening() };
             let grounds = OpeningGrounds {
                 subject: world.subject.clone(),
                 server: world.server.clone(),
@@ -213,13 +219,15 @@ fn some_call(world: &World, number: usize, index: Index) -> CallId {
 fn take_in_session(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCaseError> {
     let count = world.sessions.len();
     let (number, command) = match step {
-        Step::Call { session, tool, arguments_ok, replica, id } => {
+        Step::Call { session, tool, can_be_sent: (arguments_ok, free), replica, id } => {
             let number = session.index(count);
             let open = world.expected_in_flight(number);
             let reused = id.filter(|_| !open.is_empty()).map(|id| open.iter().nth(id.index(open.len())));
             let id = reused.flatten().map_or_else(|| format!("call_{step_number}"), CallId::to_string);
             let replica = format!("rep_{replica}").into();
-            let request = CallRequest { arguments_ok, replica, ..call(&id, tool) };
+            let busy = HeldBack { reason: Refusal::ConnectionBusy, retry_at: Micros(world.now.0 + SECOND) };
+            let held_back = (!free).then_some(busy);
+            let request = CallRequest { arguments_ok, held_back, replica, ..call(&id, tool) };
             return ask(world, number, request);
         }
         Step::End { session, call, outcome } => {
@@ -330,7 +338,7 @@ fn holds(world: &World, number: usize) -> Result<(), TestCaseError> {
             *refusals.entry(entry.place.recorded_at.minute()).or_default() += 1;
         }
     }
-    prop_assert!(refusals.into_values().all(|count| count <= REFUSALS_PER_MINUTE_MAX + 13));
+    prop_assert!(refusals.into_values().all(|count| count <= REFUSALS_PER_MINUTE_MAX + 15));
     Ok(())
 }
 
