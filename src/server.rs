@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
-use proctor_domain::api_key::{ApiKey, ApiKeyCommand, Role};
+use proctor_domain::api_key::{ApiKey, ApiKeyCommand, Role, Standing};
 use proctor_domain::session::Cause;
 use proctor_domain::watch::WatchEvent;
 use proctor_domain::{By, Position, Recorded, ReplicaId, SessionId};
@@ -111,7 +111,8 @@ impl Server {
         }
 
         let replica = ReplicaId::from(actors::new_id("rep"));
-        let Ground { journal, reader, vault, views, deliveries } = opening::open(&config, &replica).await?;
+        let Ground { journal, reader, vault, views, deliveries, key_uses } =
+            opening::open(&config, &replica).await?;
         let calls = Calls::new(replica.clone());
         // First of all listeners: a revocation has cancelled its calls before anybody hears of it.
         journal.listen(Arc::clone(&calls) as _).await?;
@@ -135,7 +136,7 @@ impl Server {
             targets,
             logins: Logins::new(upstreams.clone(), Pace::default()),
             upstreams,
-            api_keys: ApiKeys::default(),
+            api_keys: ApiKeys::new(key_uses),
             failures: FailureCounter::default(),
             door: Default::default(),
             token_counts: Arc::default(),
@@ -201,6 +202,7 @@ impl Server {
         mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
         proctor.logins.refused.flush(&proctor.directory).await;
+        proctor.api_keys.flush().await;
         web.stop(true).await;
         let served = serving.await;
         proctor.upstreams.shutdown().await;
@@ -236,8 +238,15 @@ async fn admit_first_administrator(proctor: &Proctor) -> Result<(), StartError> 
     };
     // The one who makes it differs at every start; a key that is there already stays as it is.
     let there = proctor.directory.fresh::<ApiKey>(key.as_str()).await;
-    if there.map_err(|error| StartError::AdminKey(Box::new(error)))?.name().is_some() {
-        return Ok(());
+    let there = there.map_err(|error| StartError::AdminKey(Box::new(error)))?;
+    match there.standing(actors::now()) {
+        Standing::Unknown => {}
+        Standing::Active => return Ok(()),
+        Standing::Revoked | Standing::Expired => {
+            // It would be no revocation that a restart undoes.
+            tracing::warn!(%key, "PROCTOR_ADMIN_KEY names a key that counts no more, and stays so");
+            return Ok(());
+        }
     }
     let created = proctor.directory.tell::<ApiKey>(key.as_str(), command).await;
     created.map(drop).map_err(|error| StartError::AdminKey(Box::new(error)))
@@ -306,6 +315,7 @@ async fn flush_forever(proctor: Arc<Proctor>) {
         mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
         proctor.logins.refused.flush(&proctor.directory).await;
+        proctor.api_keys.flush().await;
     }
 }
 

@@ -170,7 +170,15 @@ impl From<WebhookError> for Problem {
 
 impl From<ApiKeyError> for Problem {
     fn from(error: ApiKeyError) -> Self {
-        Self::internal("read an API key", &error)
+        let code = match &error {
+            ApiKeyError::Unknown => Code::ApiKeyNotFound,
+            ApiKeyError::LastAdministrator => Code::LastAdministrator,
+            // Keys are made here, so that none can be created twice at this door.
+            ApiKeyError::Exists | ApiKeyError::Revoked => {
+                return Self::internal("create an API key", &error);
+            }
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -13,7 +13,8 @@ use proctor_domain::api_key::Role;
 use super::caller::authenticate;
 use super::problem::{Code, Problem};
 use super::{
-    audit, connections, identity_providers, revocations, sessions, users, virtual_servers, webhooks,
+    api_keys, audit, connections, identity_providers, introspect, revocations, sessions, users,
+    virtual_servers, webhooks,
 };
 
 /// Where all of it stands.
@@ -132,6 +133,13 @@ routes! {
     "/webhooks/{id}/test" { POST Admin webhooks::test }
     "/webhooks/{id}/deliveries" { GET Admin webhooks::deliveries }
     "/webhooks/{id}/deliveries/{delivery}/redeliver" { POST Admin webhooks::redeliver }
+    "/api-keys" {
+        GET Auditor api_keys::list,
+        POST Admin api_keys::create,
+    }
+    "/api-keys/{id}" { GET Auditor api_keys::show }
+    "/api-keys/{id}/revoke" { POST Admin api_keys::revoke }
+    "/introspect" { POST Minter introspect::introspect }
     "/audit/tool-calls" { GET Auditor audit::tool_calls }
     "/audit/tool-calls/{call_id}" { GET Auditor audit::tool_call }
     "/audit/acts" { GET Auditor audit::acts }
@@ -173,7 +181,8 @@ mod tests {
         for (path, methods) in TABLE {
             for (method, needs) in *methods {
                 assert!(needs.allows(Role::Admin));
-                let about_sessions = path.starts_with("/sessions") || path.starts_with("/revocations");
+                let about_sessions =
+                    ["/sessions", "/revocations", "/introspect"].iter().any(|start| path.starts_with(start));
                 let about_users = path.contains("/users/{user}/") && !path.ends_with("/credential");
                 assert_eq!(needs.allows(Role::Minter), about_sessions || about_users, "{method} {path}");
                 // Where messages go, and what has become of them, is no part of the audit trail.

@@ -12,6 +12,7 @@ mod delivery;
 mod handle;
 mod head;
 mod head_file;
+mod key_uses;
 mod measures;
 mod moved;
 pub mod postgres;
@@ -27,7 +28,9 @@ pub use deliveries::{Attempt, Deliveries, Delivery, DeliveryState, Step, Waiting
 pub use delivery::{Delivered, Listener};
 pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};
+pub use key_uses::KeyUses;
 pub use measures::Measures;
 pub use moved::MovedAway;
 pub use resealing::{Resealed, SealedKind, SealedRows, Survey};
+pub use rows::Rows;
 pub use store::{AppendFailure, Appended, Batch, Lease, Reader, Row, Store, StoreError, SubjectRow, Tip};

@@ -8,7 +8,7 @@ use super::{StartError, VIEWS_FILE};
 use crate::actors;
 use crate::config::{Config, StoreConfig};
 use crate::journal::postgres::{self, PostgresConfig};
-use crate::journal::{Deliveries, Journal, JournalConfig, Reader, Store, StoreError, sqlite};
+use crate::journal::{Deliveries, Journal, JournalConfig, KeyUses, Reader, Rows, Store, StoreError, sqlite};
 use crate::vault::Vault;
 use crate::views::ViewsPlace;
 
@@ -19,6 +19,7 @@ pub(super) struct Ground {
     pub(super) vault: Arc<Vault>,
     pub(super) views: ViewsPlace,
     pub(super) deliveries: Deliveries,
+    pub(super) key_uses: KeyUses,
 }
 
 /// Opens the store that is configured.
@@ -27,15 +28,15 @@ pub(super) async fn open(config: &Config, replica: &ReplicaId) -> Result<Ground,
         StoreConfig::Sqlite { path } => {
             let (store, reader) = sqlite::open(path)?;
             let views = ViewsPlace::Sqlite(config.data_dir.join(VIEWS_FILE));
-            let deliveries = Deliveries::new(sqlite::rows(path, &reader)?);
-            stand_on(config, replica, store, reader, (views, deliveries)).await
+            let rows = sqlite::rows(path, &reader)?;
+            stand_on(config, replica, store, reader, (views, rows)).await
         }
         StoreConfig::Postgres { url, hosts } => {
             let settings = PostgresConfig { hosts: hosts.clone(), ..PostgresConfig::new(url.expose()) };
             let (store, reader) = postgres::open(&settings).await?;
             let views = ViewsPlace::Postgres(reader.pool().clone());
-            let deliveries = Deliveries::new(Arc::clone(&reader) as _);
-            stand_on(config, replica, store, reader, (views, deliveries)).await
+            let rows = Arc::clone(&reader) as _;
+            stand_on(config, replica, store, reader, (views, rows)).await
         }
     }
 }
@@ -45,7 +46,7 @@ async fn stand_on<S: Store>(
     replica: &ReplicaId,
     mut store: S,
     reader: Arc<dyn Reader>,
-    (views, deliveries): (ViewsPlace, Deliveries),
+    (views, rows): (ViewsPlace, Arc<dyn Rows>),
 ) -> Result<Ground, StartError> {
     // Before anything is written: whoever starts on the old store by mistake is told where to go.
     if let Some(moved) = reader.moved().await? {
@@ -59,7 +60,8 @@ async fn stand_on<S: Store>(
         master_keys: config.master_keys.to_string(),
     };
     let journal = Journal::open(store, Arc::clone(&reader), settings).await?;
-    Ok(Ground { journal, reader, vault, views, deliveries })
+    let (deliveries, key_uses) = (Deliveries::new(Arc::clone(&rows)), KeyUses::new(rows));
+    Ok(Ground { journal, reader, vault, views, deliveries, key_uses })
 }
 
 async fn open_vault(

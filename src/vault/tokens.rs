@@ -143,20 +143,7 @@ impl SessionTokens {
     /// # Errors
     /// One for each way in which a token can be bad; the signature is judged before the claims.
     pub fn verify(&self, token: &str, audience: &str, now_us: i64) -> Result<Arc<VerifiedToken>, TokenError> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::Malformed);
-        }
-        let hash = TokenHash::of(token);
-        let verified = match self.seen.get(&hash) {
-            // A key that was withdrawn takes its tokens with it, seen or not.
-            Some(seen) if self.key(&seen.kid).is_none() => return Err(TokenError::UnknownKey),
-            Some(seen) => seen,
-            None => {
-                let verified = Arc::new(self.check_signature(token)?);
-                self.seen.put(hash, &verified, now_us);
-                verified
-            }
-        };
+        let verified = self.signed(token, now_us)?;
         if verified.claims.audience != audience {
             return Err(TokenError::WrongAudience);
         }
@@ -164,6 +151,33 @@ impl SessionTokens {
             return Err(TokenError::Expired);
         }
         Ok(verified)
+    }
+
+    /// Verifies a token wherever it may be presented: for whoever asks what it says.
+    ///
+    /// # Errors
+    /// As [`SessionTokens::verify`], but for the audience.
+    pub fn inspect(&self, token: &str, now_us: i64) -> Result<Arc<VerifiedToken>, TokenError> {
+        let verified = self.signed(token, now_us)?;
+        if verified.expired(now_us) { Err(TokenError::Expired) } else { Ok(verified) }
+    }
+
+    /// The token, if its signature is good.
+    fn signed(&self, token: &str, now_us: i64) -> Result<Arc<VerifiedToken>, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let hash = TokenHash::of(token);
+        match self.seen.get(&hash) {
+            // A key that was withdrawn takes its tokens with it, seen or not.
+            Some(seen) if self.key(&seen.kid).is_none() => Err(TokenError::UnknownKey),
+            Some(seen) => Ok(seen),
+            None => {
+                let verified = Arc::new(self.check_signature(token)?);
+                self.seen.put(hash, &verified, now_us);
+                Ok(verified)
+            }
+        }
     }
 
     /// The public keys, as a JSON Web Key Set (RFC 7517).

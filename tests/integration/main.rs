@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agent;
+mod api_keys;
 mod asking_for_accounts;
 mod audit;
 mod connect;
@@ -14,6 +15,7 @@ mod door_bad_input;
 mod door_legacy;
 mod door_modern;
 mod http;
+mod introspection;
 mod isolation;
 mod login;
 mod master_key;
@@ -23,6 +25,7 @@ mod receiver;
 mod replicas;
 mod rest;
 mod revocation;
+mod routes;
 mod sessions;
 mod store_copy;
 mod store_moved;

@@ -126,7 +126,7 @@ impl World {
 
     async fn revoke_key(&self, key: &str) {
         let by = By::Replica(self.proctor().replica.clone());
-        let command = ApiKeyCommand::Revoke { by, reason: "test".to_owned() };
+        let command = ApiKeyCommand::Revoke { by, reason: "test".to_owned(), remaining: None };
         self.proctor().directory.tell::<ApiKey>(ApiKeys::id_of(key).as_str(), command).await.unwrap();
     }
 
