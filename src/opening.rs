@@ -33,7 +33,8 @@ pub fn new_subject(vault: &Vault, user: &str) -> (String, SubjectRow) {
     let subject = format!("sub_{}", hex::encode(random));
     let (key, wrapped_key) = vault.new_subject_key(&subject);
     let row = SubjectRow {
-        user_index: vault.user_index(user).to_vec(),
+        // Set anew when it is written, by the keys that are known then.
+        user_index: vault.user_indexes(user)[0].to_vec(),
         user_sealed: key.seal_user(&subject, user),
         subject: subject.clone(),
         wrapped_key,

@@ -7,7 +7,7 @@ use proctor_domain::watch::{Notice, Watch, WatchEvent};
 use proctor_domain::{Event, ReplicaId};
 use tokio::sync::broadcast;
 
-use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, day};
+use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, PurposeKeysInUse, day};
 use crate::config::{Config, PublicUrl};
 use crate::journal::{Delivered, Journal, Listener};
 use crate::login::Logins;
@@ -35,6 +35,8 @@ pub struct Proctor {
     pub vault: Arc<Vault>,
     /// Subjects' and sessions' keys.
     pub keyring: Keyring,
+    /// Which of Proctor's own keys are in use here.
+    pub purpose_keys: Arc<PurposeKeysInUse>,
     /// The log of everything.
     pub journal: Journal,
     /// The entities.
@@ -109,6 +111,7 @@ impl Listener for Changes {
                 Event::IdentityProvider(_)
                 | Event::UserConnection(_)
                 | Event::ApiKey(_)
+                | Event::PurposeKeys(_)
                 | Event::Watch(_)
                 | Event::Webhook(_) => false,
             };

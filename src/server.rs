@@ -21,7 +21,7 @@ use proctor_domain::{By, Position, Recorded, ReplicaId, SessionId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring};
+use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring, PurposeKeysInUse};
 use crate::config::Config;
 use crate::journal::{Delivered, Listener, Reader, StoreError};
 use crate::login::{Logins, Pace};
@@ -124,6 +124,8 @@ impl Server {
         journal.listen(Arc::new(Feed(Arc::clone(&views)))).await?;
         let webhooks = Webhooks::new(deliveries);
         journal.listen(Arc::clone(&webhooks) as _).await?;
+        let purpose_keys = Arc::new(PurposeKeysInUse::default());
+        journal.listen(Arc::clone(&purpose_keys) as _).await?;
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
         let targets = Arc::new(Targets::new(Arc::clone(&vault), Arc::clone(&reader)));
         journal.listen(Arc::clone(&targets) as _).await?;
@@ -131,6 +133,7 @@ impl Server {
             Upstreams::new(Limits { answer_bytes_max: config.result_bytes_max, ..Limits::default() });
         let proctor = Arc::new(Proctor {
             changes: sender,
+            purpose_keys,
             keyring: Keyring::new(Arc::clone(&vault), Arc::clone(&reader)),
             manifests: Manifests::new(Arc::clone(&directory)),
             targets,
@@ -160,6 +163,7 @@ impl Server {
         let chores = vec![
             actix_web::rt::spawn(sweep_forever(Arc::clone(&proctor))),
             actix_web::rt::spawn(flush_forever(Arc::clone(&proctor))),
+            actix_web::rt::spawn(follow_purpose_keys(Arc::clone(&proctor))),
             actix_web::rt::spawn(webhooks::run(Arc::clone(&proctor))),
         ];
         let (web, serving) = open_doors(&proctor, listener).map_err(StartError::Web)?;
@@ -307,6 +311,10 @@ async fn sessions_with_open_calls(proctor: &Proctor, replica: ReplicaId) -> Opti
     let open = proctor.views.open_calls_of(replica).await.ok()?;
     let sessions: BTreeSet<SessionId> = open.into_iter().map(|(session, _)| session).collect();
     Some(sessions.into_iter().collect())
+}
+
+async fn follow_purpose_keys(proctor: Arc<Proctor>) {
+    proctor.purpose_keys.follow(&proctor.keyring).await;
 }
 
 async fn flush_forever(proctor: Arc<Proctor>) {

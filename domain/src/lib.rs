@@ -12,6 +12,7 @@ pub mod identity_provider;
 mod ids;
 pub mod leaf;
 pub mod oauth2;
+pub mod purpose_keys;
 mod recorded;
 pub mod session;
 pub mod subject;

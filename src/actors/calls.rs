@@ -280,6 +280,7 @@ impl Listener for Calls {
                 )
                 | Event::IdentityProvider(_)
                 | Event::ApiKey(_)
+                | Event::PurposeKeys(_)
                 | Event::Watch(_)
                 | Event::Webhook(_) => {}
             }

@@ -22,7 +22,7 @@ use super::caller::Caller;
 use super::problem::{Code, Problem};
 use crate::actors::{KeyringError, now};
 use crate::proctor::Proctor;
-use crate::vault::Claims;
+use crate::vault::{Claims, TokenError};
 
 /// The form of section 2.1.
 #[derive(Deserialize)]
@@ -67,6 +67,10 @@ pub(super) async fn introspect(
     caller.confirm(&proctor).await?;
     let shown = match proctor.vault.tokens().inspect(&token, now().0) {
         Ok(verified) => active(&proctor, &verified.claims).await?,
+        Err(TokenError::UnknownKey) if proctor.purpose_keys.may_lack_some(&proctor.journal) => {
+            let detail = "this replica may not know the key yet that signed the token: try again";
+            return Err(Problem::new(Code::Busy, detail));
+        }
         Err(_) => None,
     };
     Ok(answer::ok(position, &shown.unwrap_or_else(|| json!({ "active": false }))))

@@ -23,6 +23,7 @@ mod metrics;
 mod opened;
 mod page;
 mod problem;
+mod purpose_keys;
 mod reason;
 mod refusal;
 mod revocations;

@@ -67,6 +67,8 @@ codes! {
     VirtualServerNotFound = 404 "virtual_server_not_found" "There is no such virtual server";
     /// No such identity provider.
     IdentityProviderNotFound = 404 "identity_provider_not_found" "There is no such identity provider";
+    /// No such purpose.
+    PurposeNotFound = 404 "purpose_not_found" "There is no such purpose";
     /// No such API key.
     ApiKeyNotFound = 404 "api_key_not_found" "There is no such API key";
     /// No such session.
@@ -113,6 +115,10 @@ codes! {
     WebhookRetired = 409 "webhook_retired" "The webhook was retired";
     /// The webhook's receiver is gone.
     WebhookGone = 409 "webhook_gone" "The webhook's receiver is gone";
+    /// The last new key has not come into force yet.
+    KeyWaiting = 409 "key_waiting" "A new key waits already";
+    /// A purpose has as many keys as it can have.
+    TooManyKeys = 409 "too_many_keys" "There are too many keys";
     /// Nobody could do everything any more.
     LastAdministrator = 409 "last_administrator" "It is the last administrator's key";
     /// More webhooks than are sent to.
@@ -135,6 +141,8 @@ codes! {
     InvalidConnection = 422 "invalid_connection" "The connection cannot be set like this";
     /// An API key that cannot be.
     InvalidApiKey = 422 "invalid_api_key" "An API key cannot be created like this";
+    /// A rotation that cannot be.
+    InvalidRotation = 422 "invalid_rotation" "Keys cannot be rotated like this";
     /// Settings of a webhook that cannot work.
     InvalidWebhook = 422 "invalid_webhook" "The webhook cannot be set like this";
     /// A credential that the connection does not take, or that cannot be sent.

@@ -13,7 +13,7 @@ use proctor_domain::api_key::Role;
 use super::caller::authenticate;
 use super::problem::{Code, Problem};
 use super::{
-    api_keys, audit, connections, identity_providers, introspect, revocations, sessions, users,
+    api_keys, audit, connections, identity_providers, introspect, purpose_keys, revocations, sessions, users,
     virtual_servers, webhooks,
 };
 
@@ -139,6 +139,8 @@ routes! {
     }
     "/api-keys/{id}" { GET Auditor api_keys::show }
     "/api-keys/{id}/revoke" { POST Admin api_keys::revoke }
+    "/purpose-keys" { GET Auditor purpose_keys::list }
+    "/purpose-keys/{purpose}/rotate" { POST Admin purpose_keys::rotate }
     "/introspect" { POST Minter introspect::introspect }
     "/audit/tool-calls" { GET Auditor audit::tool_calls }
     "/audit/tool-calls/{call_id}" { GET Auditor audit::tool_call }

@@ -15,6 +15,8 @@ use super::Failure;
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: StatusCode,
+    /// The problem document, if it is one.
+    pub(super) problem: Value,
     attempted: String,
     detail: String,
 }
@@ -66,7 +68,7 @@ impl Client {
         }
         let detail =
             json["detail"].as_str().map_or_else(|| String::from_utf8_lossy(&bytes).into(), str::to_owned);
-        Err(Box::new(Refused { status, attempted: format!("{method} {path}"), detail }))
+        Err(Box::new(Refused { status, problem: json, attempted: format!("{method} {path}"), detail }))
     }
 
     /// As [`Client::send`], but nothing when there is no such thing.

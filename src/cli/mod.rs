@@ -3,6 +3,7 @@
 
 mod client;
 mod demo;
+mod keys;
 mod logs;
 mod progress;
 mod serve;
@@ -47,6 +48,9 @@ enum Verb {
     /// Look after the master key.
     #[command(subcommand)]
     Vault(vault::VaultVerb),
+    /// Look after the keys that Proctor makes for itself.
+    #[command(subcommand)]
+    Keys(keys::KeysVerb),
 }
 
 const SERVE_HELP: &str = "\
@@ -104,6 +108,7 @@ pub fn run() -> ExitCode {
         Verb::Demo { place, json } => demo::run(place.into(), json),
         Verb::Store(verb) => store::run(verb),
         Verb::Vault(verb) => vault::run(verb),
+        Verb::Keys(verb) => keys::run(&verb),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,6 @@
 //! user, virtual server and accounts, and of the identity provider as the token was verified under.
 //! A session's id that is taken stays taken, whatever became of the session.
 
-use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::identity_provider::IdentityProvider;
@@ -17,7 +16,7 @@ use proctor_domain::virtual_server::{Login, VirtualServer};
 use proctor_domain::{By, Decider as _, Micros, Name, StreamId, SubjectId};
 
 use super::{LoginError, VerifiedLogin};
-use crate::actors::{AskError, KeyringError, Prepared, now};
+use crate::actors::{AskError, KeyringError, Prepared, now, registration};
 use crate::journal::{AppendError, SideWrite};
 use crate::opening;
 use crate::proctor::Proctor;
@@ -62,7 +61,7 @@ impl From<KeyringError> for NotOpened {
                 tracing::error!(%error, "a user's key does not open");
                 Self::Unavailable("the user's key does not open: see Proctor's log".to_owned())
             }
-            error @ KeyringError::Gone(_) => Self::Unavailable(error.to_string()),
+            error @ (KeyringError::Gone(_) | KeyringError::Vault(_)) => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -230,10 +229,11 @@ async fn reference(proctor: &Proctor, verified: &VerifiedLogin) -> Result<Subjec
     let (subject, row) = opening::new_subject(&proctor.vault, &verified.user);
     let registered = proctor
         .directory
-        .ask::<Subject, _>(&subject, || {
+        .ask::<Subject, _>(&subject, || async {
             let command = SubjectCommand::Register { by: By::Login(verified.provider.clone()) };
-            let row = SideWrite::Subject(row.clone());
-            ready(Ok(Prepared { side_writes: vec![row], ..Prepared::alone(command) }))
+            let registering = registration(&proctor.directory, &proctor.keyring, &verified.user, &row);
+            let (side_writes, ground) = registering.await?;
+            Ok(Prepared { side_writes, grounds: vec![ground], ..Prepared::alone(command) })
         })
         .await;
     match registered {

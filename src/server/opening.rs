@@ -5,7 +5,6 @@ use std::sync::Arc;
 use proctor_domain::ReplicaId;
 
 use super::{StartError, VIEWS_FILE};
-use crate::actors;
 use crate::config::{Config, StoreConfig};
 use crate::journal::postgres::{self, PostgresConfig};
 use crate::journal::{Deliveries, Journal, JournalConfig, KeyUses, Reader, Rows, Store, StoreError, sqlite};
@@ -70,10 +69,11 @@ async fn open_vault(
     reader: &dyn Reader,
 ) -> Result<Vault, StartError> {
     let rows = reader.purpose_keys().await?;
-    let missing = Vault::missing_rows(&config.master_keys, &rows, actors::now().0)?;
+    let now_us = reader.now().await?.0;
+    let missing = Vault::missing_rows(&config.master_keys, &rows, now_us)?;
     if missing.is_empty() {
-        return Ok(Vault::open(&config.master_keys, &rows)?);
+        return Ok(Vault::open(&config.master_keys, &rows, now_us)?);
     }
     store.add_purpose_keys(&missing).await?;
-    Ok(Vault::open(&config.master_keys, &reader.purpose_keys().await?)?)
+    Ok(Vault::open(&config.master_keys, &reader.purpose_keys().await?, now_us)?)
 }

@@ -19,6 +19,7 @@ mod introspection;
 mod isolation;
 mod login;
 mod master_key;
+mod purpose_keys;
 mod real_clients;
 mod real_upstreams;
 mod receiver;

@@ -225,6 +225,7 @@ fn keys(acts: &mut Acts<'_>) {
     let made = acts.act("POST", "/api-keys", &[], wanted, "ApiKeyCreated");
     let why = json!({ "reason": "the laptop was lost" });
     acts.act("POST", "/api-keys/{id}/revoke", &[made["id"].as_str().unwrap()], why, "ApiKeyRevoked");
+    acts.act("POST", "/purpose-keys/{purpose}/rotate", &["cursors"], json!({}), "PurposeKeyRotated");
 }
 
 fn retirements(acts: &mut Acts<'_>) {

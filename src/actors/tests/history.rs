@@ -148,6 +148,7 @@ impl States {
             Event::IdentityProvider(_)
             | Event::UserConnection(_)
             | Event::ApiKey(_)
+            | Event::PurposeKeys(_)
             | Event::Watch(_)
             | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")
@@ -233,6 +234,7 @@ impl States {
             Event::IdentityProvider(_)
             | Event::UserConnection(_)
             | Event::ApiKey(_)
+            | Event::PurposeKeys(_)
             | Event::Watch(_)
             | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")

@@ -2,6 +2,7 @@
 
 mod connections;
 mod door;
+mod purpose_keys;
 mod sessions;
 mod trail;
 mod virtual_servers;

@@ -7,11 +7,10 @@ mod list;
 mod show;
 mod verify;
 
-use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, CredentialKind};
-use proctor_domain::subject::{Subject, SubjectCommand};
+use proctor_domain::subject::{Subject, SubjectCommand, SubjectError};
 use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, SubjectId};
 use serde_json::{Value, json};
@@ -26,8 +25,7 @@ pub(super) use verify::verify;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::time;
-use crate::actors::{Prepared, now};
-use crate::journal::SideWrite;
+use crate::actors::{Prepared, now, registration};
 use crate::opening;
 use crate::proctor::Proctor;
 
@@ -38,10 +36,11 @@ pub(super) async fn reference(proctor: &Proctor, caller: &Caller, user: &str) ->
     }
     let (subject, row) = opening::new_subject(&proctor.vault, user);
     let registered = caller
-        .act::<Subject, _>(proctor, &subject, || {
+        .act::<Subject, _>(proctor, &subject, || async {
             let command = SubjectCommand::Register { by: caller.by() };
-            let row = SideWrite::Subject(row.clone());
-            ready(Ok(Prepared { side_writes: vec![row], ..Prepared::alone(command) }))
+            let (side_writes, ground) =
+                registration::<SubjectError>(&proctor.directory, &proctor.keyring, user, &row).await?;
+            Ok(Prepared { side_writes, grounds: vec![ground], ..Prepared::alone(command) })
         })
         .await;
     match registered {

@@ -190,7 +190,9 @@ async fn a_member_of_the_writers_runs_proctor_and_cannot_change_what_has_happene
     let uses = KeyUses::new(Arc::clone(&reader) as _);
     let journal = Journal::open(store, reader, site.config("rep_1")).await.unwrap();
     let mut full = note("s", 0, 1)
+        .with(SideWrite::UserIndexesFree(vec![vec![9]]))
         .with(appending::subject("sub_1", b"ann"))
+        .with(SideWrite::PurposeKey(purpose_key("cursors", "kid_2")))
         .with(SideWrite::Definition { digest: "d".into(), json: "{}".into() })
         .with(SideWrite::SessionKey { session: "ses_1".into(), wrapped: vec![1] })
         .with(SideWrite::ConnectionSecret { connection: "c".into(), generation: 1, sealed: vec![1] });
@@ -239,7 +241,13 @@ async fn a_member_of_the_writers_runs_proctor_and_cannot_change_what_has_happene
 }
 
 fn purpose_key(purpose: &str, kid: &str) -> PurposeKeyRow {
-    PurposeKeyRow { purpose: purpose.into(), kid: kid.into(), sealed: vec![1], created_at_us: 1 }
+    PurposeKeyRow {
+        purpose: purpose.into(),
+        kid: kid.into(),
+        sealed: vec![1],
+        created_at_us: 1,
+        active_at_us: 1,
+    }
 }
 
 #[tokio::test]
