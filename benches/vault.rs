@@ -19,7 +19,7 @@ fn measure(what: &str, rounds: u32, run: impl Fn()) {
 fn main() {
     let master = MasterKey::generate().0.into();
     let rows = Vault::missing_rows(&master, &[], NOW_S * 1_000_000).expect("no keys yet");
-    let vault = Vault::open(&master, &rows).expect("its own keys");
+    let vault = Vault::open(&master, &rows, 0).expect("its own keys");
     let (subject, _) = vault.new_subject_key("sub_a");
     let (session, _) = subject.new_session_key("ses_1");
     for bytes in [200, 1_000, 4_000] {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, ConnectionError};
 use proctor_domain::session::UserGrounds;
-use proctor_domain::subject::{Subject, SubjectCommand};
+use proctor_domain::subject::{Subject, SubjectCommand, SubjectError};
 use proctor_domain::user_connection::{UserConnection, UserConnectionError};
 use proctor_domain::virtual_server::VirtualServer;
 use proctor_domain::{By, Decider as _, Name, StreamId, SubjectId};
 use rand::Rng as _;
 
-use crate::actors::{AskError, Directory, Keyring, KeyringError, Prepared};
-use crate::journal::{SideWrite, SubjectRow};
+use crate::actors::{AskError, Directory, Keyring, KeyringError, Prepared, registration};
+use crate::journal::SubjectRow;
 use crate::vault::Vault;
 
 /// Longest identifier of a user, in characters.
@@ -29,10 +29,17 @@ pub fn user_fits(user: &str) -> bool {
 /// What makes a user known.
 pub struct Registration {
     by: By,
+    user: String,
     row: SubjectRow,
 }
 
 impl Registration {
+    /// A reference for a user, with the key and the row that says whose it is.
+    #[must_use]
+    pub fn new(vault: &Vault, by: By, user: &str) -> Self {
+        Self { by, user: user.to_owned(), row: new_subject(vault, user) }
+    }
+
     /// The reference that the user is given.
     #[must_use]
     pub fn subject(&self) -> &str {
@@ -40,11 +47,17 @@ impl Registration {
     }
 
     /// The command that does so.
-    #[must_use]
-    pub fn prepared(&self) -> Prepared<Subject> {
+    ///
+    /// # Errors
+    /// When the keys by which users are found cannot be had.
+    pub async fn prepared(
+        &self,
+        directory: &Arc<Directory>,
+        keyring: &Keyring,
+    ) -> Result<Prepared<Subject>, AskError<SubjectError>> {
         let command = SubjectCommand::Register { by: self.by.clone() };
-        let row = SideWrite::Subject(self.row.clone());
-        Prepared { side_writes: vec![row], ..Prepared::alone(command) }
+        let (side_writes, ground) = registration(directory, keyring, &self.user, &self.row).await?;
+        Ok(Prepared { side_writes, grounds: vec![ground], ..Prepared::alone(command) })
     }
 }
 
@@ -62,7 +75,7 @@ pub async fn reference<E: From<KeyringError>>(
     if let Some(subject) = keyring.subject_of(user).await? {
         return Ok(subject);
     }
-    let registration = Registration { by, row: new_subject(keyring.vault(), user) };
+    let registration = Registration::new(keyring.vault(), by, user);
     if register(&registration).await? {
         return Ok(registration.row.subject.into());
     }
@@ -77,7 +90,8 @@ fn new_subject(vault: &Vault, user: &str) -> SubjectRow {
     let subject = format!("sub_{}", hex::encode(random));
     let (key, wrapped_key) = vault.new_subject_key(&subject);
     SubjectRow {
-        user_index: vault.user_index(user).to_vec(),
+        // Set anew when it is written, by the keys that are known then.
+        user_index: vault.user_indexes(user)[0].to_vec(),
         user_sealed: key.seal_user(&subject, user),
         subject,
         wrapped_key,

@@ -7,7 +7,7 @@ use proctor_domain::watch::{Notice, Watch, WatchEvent};
 use proctor_domain::{Event, ReplicaId};
 use tokio::sync::broadcast;
 
-use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, Shares, day};
+use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, PurposeKeysInUse, Shares, day};
 use crate::config::{Config, PublicUrl};
 use crate::connect::Leftovers;
 use crate::journal::{Delivered, Journal, Listener};
@@ -36,6 +36,8 @@ pub struct Proctor {
     pub vault: Arc<Vault>,
     /// Subjects' and sessions' keys.
     pub keyring: Keyring,
+    /// Which of Proctor's own keys are in use here.
+    pub purpose_keys: Arc<PurposeKeysInUse>,
     /// The log of everything.
     pub journal: Journal,
     /// The entities.
@@ -114,6 +116,7 @@ impl Listener for Changes {
                 Event::IdentityProvider(_)
                 | Event::UserConnection(_)
                 | Event::ApiKey(_)
+                | Event::PurposeKeys(_)
                 | Event::Watch(_)
                 | Event::Webhook(_) => false,
             };

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
-use proctor_domain::api_key::{ApiKey, ApiKeyCommand, Role};
+use proctor_domain::api_key::{ApiKey, ApiKeyCommand, Role, Standing};
 use proctor_domain::session::Cause;
 use proctor_domain::watch::WatchEvent;
 use proctor_domain::{By, Position, Recorded, ReplicaId, SessionId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring, Shares};
+use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring, PurposeKeysInUse, Shares};
 use crate::config::Config;
 use crate::journal::{Delivered, Listener, Reader, StoreError};
 use crate::login::{Logins, Pace};
@@ -111,7 +111,7 @@ impl Server {
         }
 
         let replica = ReplicaId::from(actors::new_id("rep"));
-        let Ground { journal, reader, vault, views, deliveries, pending } =
+        let Ground { journal, reader, vault, views, deliveries, pending, key_uses } =
             opening::open(&config, &replica).await?;
         let calls = Calls::new(replica.clone());
         // First of all listeners: a revocation has cancelled its calls before anybody hears of it.
@@ -124,6 +124,8 @@ impl Server {
         journal.listen(Arc::new(Feed(Arc::clone(&views)))).await?;
         let webhooks = Webhooks::new(deliveries);
         journal.listen(Arc::clone(&webhooks) as _).await?;
+        let purpose_keys = Arc::new(PurposeKeysInUse::default());
+        journal.listen(Arc::clone(&purpose_keys) as _).await?;
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
         let upstreams = Upstreams::new(Limits {
             answer_bytes_max: config.result_bytes_max,
@@ -136,12 +138,13 @@ impl Server {
         journal.listen(Arc::clone(&targets) as _).await?;
         let proctor = Arc::new(Proctor {
             changes: sender,
+            purpose_keys,
             keyring: Keyring::new(Arc::clone(&vault), Arc::clone(&reader)),
             manifests: Manifests::new(Arc::clone(&directory)),
             targets,
             logins: Logins::new(upstreams.clone(), Pace::default()),
             upstreams,
-            api_keys: ApiKeys::default(),
+            api_keys: ApiKeys::new(key_uses),
             failures: FailureCounter::default(),
             door: Default::default(),
             token_counts: Arc::default(),
@@ -168,6 +171,7 @@ impl Server {
         let chores = vec![
             actix_web::rt::spawn(sweep_forever(Arc::clone(&proctor))),
             actix_web::rt::spawn(flush_forever(Arc::clone(&proctor))),
+            actix_web::rt::spawn(follow_purpose_keys(Arc::clone(&proctor))),
             actix_web::rt::spawn(webhooks::run(Arc::clone(&proctor))),
             actix_web::rt::spawn(connect::Leftovers::run(Arc::clone(&proctor))),
         ];
@@ -211,6 +215,7 @@ impl Server {
         mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
         proctor.logins.refused.flush(&proctor.directory).await;
+        proctor.api_keys.flush().await;
         web.stop(true).await;
         let served = serving.await;
         proctor.upstreams.shutdown().await;
@@ -246,8 +251,15 @@ async fn admit_first_administrator(proctor: &Proctor) -> Result<(), StartError> 
     };
     // The one who makes it differs at every start; a key that is there already stays as it is.
     let there = proctor.directory.fresh::<ApiKey>(key.as_str()).await;
-    if there.map_err(|error| StartError::AdminKey(Box::new(error)))?.name().is_some() {
-        return Ok(());
+    let there = there.map_err(|error| StartError::AdminKey(Box::new(error)))?;
+    match there.standing(actors::now()) {
+        Standing::Unknown => {}
+        Standing::Active => return Ok(()),
+        Standing::Revoked | Standing::Expired => {
+            // It would be no revocation that a restart undoes.
+            tracing::warn!(%key, "PROCTOR_ADMIN_KEY names a key that counts no more, and stays so");
+            return Ok(());
+        }
     }
     let created = proctor.directory.tell::<ApiKey>(key.as_str(), command).await;
     created.map(drop).map_err(|error| StartError::AdminKey(Box::new(error)))
@@ -317,12 +329,17 @@ async fn sessions_with_open_calls(proctor: &Proctor, replica: ReplicaId) -> Opti
     Some(sessions.into_iter().collect())
 }
 
+async fn follow_purpose_keys(proctor: Arc<Proctor>) {
+    proctor.purpose_keys.follow(&proctor.keyring).await;
+}
+
 async fn flush_forever(proctor: Arc<Proctor>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         mcp::flush(&proctor).await;
         proctor.failures.flush(&proctor.directory).await;
         proctor.logins.refused.flush(&proctor.directory).await;
+        proctor.api_keys.flush().await;
     }
 }
 

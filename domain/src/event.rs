@@ -5,6 +5,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 use crate::api_key::{ApiKey, ApiKeyEvent};
 use crate::connection::{Connection, ConnectionEvent};
 use crate::identity_provider::{IdentityProvider, IdentityProviderEvent};
+use crate::purpose_keys::{PurposeKeys, PurposeKeysEvent};
 use crate::session::{Session, SessionEvent};
 use crate::subject::{Subject, SubjectEvent};
 use crate::user_connection::{UserConnection, UserConnectionEvent};
@@ -141,6 +142,7 @@ events!(
     UserConnection(UserConnectionEvent),
     Session(SessionEvent),
     ApiKey(ApiKeyEvent),
+    PurposeKeys(PurposeKeysEvent),
     Watch(WatchEvent),
     Webhook(WebhookEvent),
 );

@@ -14,6 +14,7 @@ mod ids;
 pub mod leaf;
 pub mod limits;
 pub mod oauth2;
+pub mod purpose_keys;
 mod recorded;
 pub mod session;
 pub mod subject;

@@ -5,6 +5,7 @@
 use proctor_domain::api_key::{ApiKeyEvent, Role};
 use proctor_domain::connection::{Catalog, ConnectionEvent, Era, Settings};
 use proctor_domain::identity_provider::IdentityProviderEvent;
+use proctor_domain::purpose_keys::PurposeKeysEvent;
 use proctor_domain::session::SessionEvent;
 use proctor_domain::subject::SubjectEvent;
 use proctor_domain::user_connection::UserConnectionEvent;
@@ -43,6 +44,7 @@ pub(crate) fn project<'a>(
             None => return Ok(()),
         },
         Event::ApiKey(event) => api_key(recorded, event),
+        Event::PurposeKeys(event) => purpose_keys(recorded, event),
         Event::Watch(event) => watch(event),
         Event::Webhook(event) => webhook(recorded, event),
         Event::Session(event) => match session(recorded, event, known)? {
@@ -275,6 +277,15 @@ fn api_key<'a>(recorded: &'a Recorded, event: &'a ApiKeyEvent) -> Act<'a> {
             Act::on(recorded, "api_key_created", by).with(details)
         }
         ApiKeyEvent::ApiKeyRevoked { by, reason } => Act::on(recorded, "api_key_revoked", by).because(reason),
+    }
+}
+
+fn purpose_keys<'a>(recorded: &'a Recorded, event: &'a PurposeKeysEvent) -> Act<'a> {
+    match event {
+        PurposeKeysEvent::PurposeKeyRotated { by, kid, active_at } => {
+            let details = json!({ "kid": kid, "active_at_us": active_at.0 });
+            Act::on(recorded, "purpose_key_rotated", by).with(details)
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn project<'a>(recorded: &'a Recorded, changes: &mut Vec<RowChange<'a
         | Event::UserConnection(_)
         | Event::Session(_)
         | Event::ApiKey(_)
+        | Event::PurposeKeys(_)
         | Event::Watch(_)
         | Event::Webhook(_) => return,
     };

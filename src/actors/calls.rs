@@ -281,6 +281,7 @@ impl Listener for Calls {
                 )
                 | Event::IdentityProvider(_)
                 | Event::ApiKey(_)
+                | Event::PurposeKeys(_)
                 | Event::Watch(_)
                 | Event::Webhook(_) => {}
             }

@@ -310,6 +310,7 @@ impl Listener for Directory {
                 Event::Session(_) => self.rooms.sessions.deliver(&stream.id, events),
                 Event::IdentityProvider(_) => self.rooms.identity_providers.deliver(&stream.id, events),
                 Event::ApiKey(_) => self.rooms.api_keys.deliver(&stream.id, events),
+                Event::PurposeKeys(_) => self.rooms.purpose_keys.deliver(&stream.id, events),
                 Event::Watch(_) => self.rooms.watches.deliver(&stream.id, events),
                 Event::Webhook(_) => self.rooms.webhooks.deliver(&stream.id, events),
             }

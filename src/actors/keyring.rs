@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use proctor_domain::{Name, SubjectId};
+use proctor_domain::{Micros, Name, SubjectId};
 use zeroize::Zeroizing;
 
 use crate::journal::{Reader, StoreError, SubjectRow};
-use crate::vault::{OpenError, SessionKey, SubjectKey, Vault};
+use crate::vault::{OpenError, Purpose, PurposeKeyRow, SessionKey, SubjectKey, Vault, VaultError};
 
 /// Keys kept unwrapped; all are forgotten together when there are more.
 const KEYS_KEPT_MAX: usize = 50_000;
@@ -21,6 +21,9 @@ pub enum KeyringError {
     /// It does not open under the master key in use.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The keys that Proctor made for itself cannot be taken in.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// It was destroyed, or never was.
     #[error("the key of {0} is not there any more: what it sealed cannot be opened")]
     Gone(String),
@@ -31,13 +34,15 @@ pub struct Keyring {
     vault: Arc<Vault>,
     reader: Arc<dyn Reader>,
     sessions: DashMap<Arc<str>, Arc<SessionKey>>,
+    /// Held while purpose keys are read and taken in, so that no older ones take the place of newer ones.
+    taking_in: tokio::sync::Mutex<()>,
 }
 
 impl Keyring {
     /// An empty keyring.
     #[must_use]
     pub fn new(vault: Arc<Vault>, reader: Arc<dyn Reader>) -> Self {
-        Self { vault, reader, sessions: DashMap::new() }
+        Self { vault, reader, sessions: DashMap::new(), taking_in: Default::default() }
     }
 
     /// The vault that it unwraps with.
@@ -46,13 +51,54 @@ impl Keyring {
         &self.vault
     }
 
-    /// The reference of a user, if there is one.
+    /// The reference of a user, if there is one: under whichever key the user was registered.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn subject_of(&self, user: &str) -> Result<Option<SubjectId>, KeyringError> {
-        let row = self.reader.subject_by_index(&self.vault.user_index(user)).await?;
-        Ok(row.map(|row| row.subject.into()))
+        let found = self.find(user).await?;
+        // Another replica may have registered the user under a key that is not known here yet.
+        if found.is_some() || !self.learn_indexes().await? {
+            return Ok(found);
+        }
+        self.find(user).await
+    }
+
+    /// Makes sure that all keys are known by which users and labels are found. Answers whether one was
+    /// not.
+    ///
+    /// # Errors
+    /// When they cannot be read or opened.
+    pub async fn learn_indexes(&self) -> Result<bool, KeyringError> {
+        let rows = self.reader.purpose_keys().await?;
+        let mut indexes = rows.iter().filter(|row| row.purpose == Purpose::BlindIndexes.name());
+        if indexes.all(|row| self.vault.knows(&row.kid)) {
+            return Ok(false);
+        }
+        self.take_in_purpose_keys().await?;
+        Ok(true)
+    }
+
+    async fn find(&self, user: &str) -> Result<Option<SubjectId>, KeyringError> {
+        for index in self.vault.user_indexes(user) {
+            if let Some(row) = self.reader.subject_by_index(&index).await? {
+                return Ok(Some(row.subject.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes in the purpose keys as they are stored and in force now, by the database's time. Answers
+    /// them, and that time.
+    ///
+    /// # Errors
+    /// When they cannot be read or opened; then those that are known stay as they are.
+    pub async fn take_in_purpose_keys(&self) -> Result<(Vec<PurposeKeyRow>, Micros), KeyringError> {
+        let _taking_in = self.taking_in.lock().await;
+        let rows = self.reader.purpose_keys().await?;
+        let now = self.reader.now().await?;
+        self.vault.take_in(&rows, now.0)?;
+        Ok((rows, now))
     }
 
     /// The user's own identifier behind a reference.

@@ -6,6 +6,7 @@ use cqrs_es::Aggregate as _;
 use proctor_domain::api_key::ApiKey;
 use proctor_domain::connection::Connection;
 use proctor_domain::identity_provider::IdentityProvider;
+use proctor_domain::purpose_keys::PurposeKeys;
 use proctor_domain::session::Session;
 use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::UserConnection;
@@ -79,6 +80,7 @@ kinds!(
     UserConnection in user_connections,
     Session in sessions,
     ApiKey in api_keys,
+    PurposeKeys in purpose_keys,
     Watch in watches,
     Webhook in webhooks,
 );

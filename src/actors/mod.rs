@@ -12,6 +12,7 @@ mod entity;
 mod failures;
 mod keyring;
 mod kind;
+mod purpose_keys;
 mod settled;
 mod shares;
 mod sweeper;
@@ -25,6 +26,7 @@ pub use directory::Directory;
 pub use failures::{FailureCounter, day};
 pub use keyring::{Keyring, KeyringError};
 pub use kind::Kind;
+pub use purpose_keys::{PurposeKeysInUse, registration};
 pub use shares::{Limited, Share, Shares};
 pub use sweeper::sweep;
 

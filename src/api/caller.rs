@@ -5,21 +5,22 @@
 
 use std::cell::RefCell;
 use std::future::{Future, Ready, ready};
+use std::sync::Arc;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, ResponseError as _, web};
-use proctor_domain::api_key::{ApiKey, Role};
+use proctor_domain::api_key::{ApiKey, Role, Standing};
 use proctor_domain::watch::Door;
-use proctor_domain::{By, Decider as _, KeyId, StreamId};
+use proctor_domain::{By, Decider as _, KeyId, Micros, StreamId};
 
 use super::problem::{Code, Problem};
 use super::routes;
 use crate::actors::{Answer, AskError, Kind, Prepared, now};
 use crate::config::ADMIN_KEY_CHARS_MAX;
-use crate::journal::Delivered;
+use crate::journal::{AppendError, Delivered};
 use crate::proctor::Proctor;
 
 /// Somebody with a valid API key.
@@ -113,11 +114,18 @@ impl Caller {
         self.act::<A, _>(proctor, id, || ready(Ok(Prepared::alone(command.clone())))).await
     }
 
+    /// Makes sure that the key still counts, for what writes nothing: after everything that any process
+    /// has written until now.
+    pub(super) async fn confirm(&self, proctor: &Proctor) -> Result<(), Problem> {
+        match confirmed(proctor, &self.key).await? {
+            Some(state) => role(&state, now()).map(drop),
+            None => Ok(()),
+        }
+    }
+
     async fn ground(&self, proctor: &Proctor) -> Result<(StreamId, u64), Problem> {
         let state = proctor.directory.state::<ApiKey>(self.key.as_str()).await?;
-        if state.role(now()).is_none() {
-            return Err(worthless());
-        }
+        role(&state, now())?;
         Ok((StreamId::of::<ApiKey>(self.key.as_str()), state.version()))
     }
 }
@@ -183,20 +191,50 @@ async fn identify(request: &ServiceRequest, proctor: &Proctor) -> Result<Caller,
     let Some((id, state)) = proctor.api_keys.find(&proctor.directory, key).await? else {
         return Err(failed("unknown", "this API key is not known here: check it"));
     };
-    match state.role(now()) {
-        Some(role) => Ok(Caller { key: id, role }),
-        None => {
+    let state = match request.method() {
+        // What is only read rests on no key that is looked at under the lock, so it is looked at now.
+        &Method::GET => confirmed(proctor, &id).await?.unwrap_or(state),
+        _ => state,
+    };
+    let at = now();
+    match role(&state, at) {
+        Ok(role) => {
+            proctor.api_keys.used(&id, at);
+            Ok(Caller { key: id, role })
+        }
+        Err(problem) => {
             proctor.failures.count(Door::Api, "ended");
-            Err(worthless())
+            Err(problem)
         }
     }
 }
 
-fn worthless() -> Problem {
-    Problem::new(Code::Unauthenticated, "this API key was revoked or has expired: use another")
+/// A key after everything that any process has written until now. None where the journal is halted:
+/// what is there can be read by whoever could before.
+async fn confirmed(proctor: &Proctor, key: &KeyId) -> Result<Option<Arc<ApiKey>>, Problem> {
+    match proctor.journal.confirm().await {
+        Ok(_) => Ok(Some(proctor.directory.state::<ApiKey>(key.as_str()).await?)),
+        Err(AppendError::Halted(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn role_name(role: Role) -> &'static str {
+/// What a key may do at this time.
+fn role(key: &ApiKey, at: Micros) -> Result<Role, Problem> {
+    key.role(at).ok_or_else(|| match key.standing(at) {
+        Standing::Expired => Problem::new(
+            Code::ApiKeyExpired,
+            "this API key has expired: have an administrator create another",
+        ),
+        Standing::Unknown | Standing::Active | Standing::Revoked => worthless(),
+    })
+}
+
+fn worthless() -> Problem {
+    Problem::new(Code::Unauthenticated, "this API key was revoked: use another")
+}
+
+pub(super) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Admin => "admin",
         Role::Minter => "minter",

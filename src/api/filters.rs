@@ -1,5 +1,7 @@
 //! What lists are filtered by, as clients write it.
 
+use std::future::Future;
+
 use proctor_domain::{Micros, Position, SubjectId};
 
 use super::page::given;
@@ -40,13 +42,40 @@ pub(super) async fn subjects(
     Ok(Some(proctor.keyring.subject_of(user).await?.into_iter().collect()))
 }
 
-/// The blind index of a label that is written as `key:value` or `key=value`.
-pub(super) fn label_index(proctor: &Proctor, label: Option<&str>) -> Result<Option<String>, Problem> {
-    let Some(label) = given(label) else { return Ok(None) };
+/// The blind indexes of a label that is written as `key:value` or `key=value`: one with each key, the
+/// one in force first. A single nothing when no label is asked for.
+pub(super) async fn label_indexes(
+    proctor: &Proctor,
+    label: Option<&str>,
+) -> Result<Vec<Option<String>>, Problem> {
+    let Some(label) = given(label) else { return Ok(vec![None]) };
     let (key, value) = label
         .split_once(LABEL_SEPARATORS)
         .ok_or_else(|| wrong(format!("label is {label:?}: write it as key:value")))?;
-    Ok(Some(hex::encode(proctor.vault.label_index(key, value))))
+    proctor.keyring.learn_indexes().await?;
+    Ok(proctor.vault.label_indexes(key, value).into_iter().map(|index| Some(hex::encode(index))).collect())
+}
+
+/// One page of rows, newest first, whichever key their label was indexed with: `read` reads a page with
+/// one of the indexes.
+pub(super) async fn with_any_label<Row, F>(
+    indexes: &[Option<String>],
+    limit: usize,
+    position: impl Fn(&Row) -> Position,
+    mut read: impl FnMut(Option<String>) -> F,
+) -> Result<Vec<Row>, Problem>
+where
+    F: Future<Output = Result<Vec<Row>, ViewsError>>,
+{
+    let mut rows = Vec::new();
+    for index in indexes {
+        rows.extend(read(index.clone()).await?);
+    }
+    if indexes.len() > 1 {
+        rows.sort_by_key(|row| std::cmp::Reverse(position(row)));
+        rows.truncate(limit);
+    }
+    Ok(rows)
 }
 
 /// A time in the parameter of this name.

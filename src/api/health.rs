@@ -9,7 +9,7 @@ use crate::views::Health;
 
 /// How long clients may keep the public keys, in seconds: a new key signs only after it was shown
 /// for longer.
-const JWKS_AGE_SECONDS_MAX: u32 = 300;
+pub(super) const JWKS_AGE_SECONDS_MAX: u32 = 300;
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config

@@ -9,6 +9,7 @@
 //! made here goes out once, to whoever made it.
 
 mod answer;
+mod api_keys;
 mod audit;
 mod body;
 mod caller;
@@ -17,10 +18,12 @@ mod connections;
 mod filters;
 mod health;
 mod identity_providers;
+mod introspect;
 mod metrics;
 mod opened;
 mod page;
 mod problem;
+mod purpose_keys;
 mod reason;
 mod refusal;
 mod revocations;

@@ -55,6 +55,8 @@ codes! {
     InvalidCursor = 400 "invalid_cursor" "The cursor is not one of this list";
     /// No key, or one that is worth nothing.
     Unauthenticated = 401 "unauthenticated" "A valid API key is needed";
+    /// A key whose time is over.
+    ApiKeyExpired = 401 "api_key_expired" "The API key has expired";
     /// A key whose role does not reach so far.
     Forbidden = 403 "forbidden" "The key's role does not allow this";
     /// No such address.
@@ -65,6 +67,10 @@ codes! {
     VirtualServerNotFound = 404 "virtual_server_not_found" "There is no such virtual server";
     /// No such identity provider.
     IdentityProviderNotFound = 404 "identity_provider_not_found" "There is no such identity provider";
+    /// No such purpose.
+    PurposeNotFound = 404 "purpose_not_found" "There is no such purpose";
+    /// No such API key.
+    ApiKeyNotFound = 404 "api_key_not_found" "There is no such API key";
     /// No such session.
     SessionNotFound = 404 "session_not_found" "There is no such session";
     /// No such user.
@@ -109,6 +115,12 @@ codes! {
     WebhookRetired = 409 "webhook_retired" "The webhook was retired";
     /// The webhook's receiver is gone.
     WebhookGone = 409 "webhook_gone" "The webhook's receiver is gone";
+    /// The last new key has not come into force yet.
+    KeyWaiting = 409 "key_waiting" "A new key waits already";
+    /// A purpose has as many keys as it can have.
+    TooManyKeys = 409 "too_many_keys" "There are too many keys";
+    /// Nobody could do everything any more.
+    LastAdministrator = 409 "last_administrator" "It is the last administrator's key";
     /// More webhooks than are sent to.
     TooManyWebhooks = 409 "too_many_webhooks" "There are too many webhooks";
     /// The user has to connect accounts first.
@@ -127,6 +139,10 @@ codes! {
     InvalidBody = 422 "invalid_body" "The body is not of the expected form";
     /// Settings of a connection that cannot work.
     InvalidConnection = 422 "invalid_connection" "The connection cannot be set like this";
+    /// An API key that cannot be.
+    InvalidApiKey = 422 "invalid_api_key" "An API key cannot be created like this";
+    /// A rotation that cannot be.
+    InvalidRotation = 422 "invalid_rotation" "Keys cannot be rotated like this";
     /// Settings of a webhook that cannot work.
     InvalidWebhook = 422 "invalid_webhook" "The webhook cannot be set like this";
     /// A credential that the connection does not take, or that cannot be sent.
@@ -246,7 +262,7 @@ impl ResponseError for Problem {
         if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
-        if self.code == Code::Unauthenticated {
+        if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"proctor\""));
         }
         let allow = self.more.as_ref().and_then(|more| more.allow.as_deref());

@@ -6,6 +6,7 @@ use proctor_domain::Name;
 use proctor_domain::api_key::ApiKeyError;
 use proctor_domain::connection::ConnectionError;
 use proctor_domain::identity_provider::IdentityProviderError;
+use proctor_domain::purpose_keys::PurposeKeysError;
 use proctor_domain::session::SessionError;
 use proctor_domain::subject::SubjectError;
 use proctor_domain::user_connection::{Status, UserConnectionError};
@@ -171,9 +172,29 @@ impl From<WebhookError> for Problem {
     }
 }
 
+impl From<PurposeKeysError> for Problem {
+    fn from(error: PurposeKeysError) -> Self {
+        let message = error.to_string();
+        match error {
+            PurposeKeysError::Waiting { kid, active_at } => Self::new(Code::KeyWaiting, message)
+                .with("kid", kid)
+                .with("active_at", super::time::shown(active_at)),
+            PurposeKeysError::TooMany => Self::new(Code::TooManyKeys, message),
+        }
+    }
+}
+
 impl From<ApiKeyError> for Problem {
     fn from(error: ApiKeyError) -> Self {
-        Self::internal("read an API key", &error)
+        let code = match &error {
+            ApiKeyError::Unknown => Code::ApiKeyNotFound,
+            ApiKeyError::LastAdministrator => Code::LastAdministrator,
+            // Keys are made here, so that none can be created twice at this door.
+            ApiKeyError::Exists | ApiKeyError::Revoked => {
+                return Self::internal("create an API key", &error);
+            }
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -213,6 +234,7 @@ impl From<KeyringError> for Problem {
         match error {
             KeyringError::Store(error) => error.into(),
             KeyringError::Open(error) => Self::internal("open a data key", &error),
+            KeyringError::Vault(error) => Self::internal("take in the keys of this installation", &error),
             KeyringError::Gone(_) => Self::new(Code::Erased, error.to_string()),
         }
     }

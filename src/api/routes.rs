@@ -13,7 +13,8 @@ use proctor_domain::api_key::Role;
 use super::caller::authenticate;
 use super::problem::{Code, Problem};
 use super::{
-    audit, connections, identity_providers, revocations, sessions, users, virtual_servers, webhooks,
+    api_keys, audit, connections, identity_providers, introspect, purpose_keys, revocations, sessions, users,
+    virtual_servers, webhooks,
 };
 
 /// Where all of it stands.
@@ -136,6 +137,15 @@ routes! {
     "/webhooks/{id}/test" { POST Admin webhooks::test }
     "/webhooks/{id}/deliveries" { GET Admin webhooks::deliveries }
     "/webhooks/{id}/deliveries/{delivery}/redeliver" { POST Admin webhooks::redeliver }
+    "/api-keys" {
+        GET Auditor api_keys::list,
+        POST Admin api_keys::create,
+    }
+    "/api-keys/{id}" { GET Auditor api_keys::show }
+    "/api-keys/{id}/revoke" { POST Admin api_keys::revoke }
+    "/purpose-keys" { GET Auditor purpose_keys::list }
+    "/purpose-keys/{purpose}/rotate" { POST Admin purpose_keys::rotate }
+    "/introspect" { POST Minter introspect::introspect }
     "/audit/tool-calls" { GET Auditor audit::tool_calls }
     "/audit/tool-calls/{call_id}" { GET Auditor audit::tool_call }
     "/audit/acts" { GET Auditor audit::acts }
@@ -177,7 +187,8 @@ mod tests {
         for (path, methods) in TABLE {
             for (method, needs) in *methods {
                 assert!(needs.allows(Role::Admin));
-                let about_sessions = path.starts_with("/sessions") || path.starts_with("/revocations");
+                let about_sessions =
+                    ["/sessions", "/revocations", "/introspect"].iter().any(|start| path.starts_with(start));
                 let of_admins = ["/credential", "/block", "/unblock"].iter().any(|end| path.ends_with(end));
                 let about_users = path.contains("/users/{user}") && !of_admins;
                 assert_eq!(needs.allows(Role::Minter), about_sessions || about_users, "{method} {path}");

@@ -8,6 +8,8 @@ mod demo;
 mod doctor;
 mod document;
 mod files;
+mod key;
+mod keys;
 mod logs;
 mod progress;
 mod remote;
@@ -86,6 +88,10 @@ enum Verb {
     /// Look after the master key.
     #[command(subcommand)]
     Vault(vault::VaultVerb),
+    /// Look after the keys that Proctor makes for itself.
+    Keys(keys::KeysCommand),
+    /// Keys of administrators, backends and auditors: make, list, revoke.
+    Key(key::KeyCommand),
 }
 
 const SERVE_HELP: &str = "\
@@ -156,6 +162,8 @@ pub fn run() -> ExitCode {
             completions::run(shell);
             Ok(())
         }
+        Verb::Keys(command) => block_on(keys::run(command)),
+        Verb::Key(command) => block_on(key::run(command)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

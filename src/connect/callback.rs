@@ -119,7 +119,8 @@ async fn take_code(
     client: &Client,
     code: &str,
 ) -> HttpResponse {
-    let pkce = Pkce::of(&proctor.vault, &ticket.link, ticket.attempt);
+    let pkce = Pkce::of(&proctor.vault, &ticket.key, &ticket.link, ticket.attempt);
+    let Some(pkce) = pkce else { return later() };
     let asked_at = now();
     let redirect = redirect_uri(proctor, &ticket.connection);
     let tokens = match client.exchange(proctor, code, &redirect, &pkce.verifier).await {

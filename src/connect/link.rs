@@ -76,6 +76,7 @@ impl NewLink {
             link: id.clone(),
             return_url: return_url.as_str().to_owned(),
             attempt: 0,
+            key: String::new(),
         };
         let url = proctor.public_url.at(&format!("/connect/{}", ticket.to_link(&proctor.vault)));
         Self { id, url, subject, connection }

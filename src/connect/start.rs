@@ -104,14 +104,17 @@ async fn send_on(proctor: &Proctor, request: &HttpRequest, ticket: &Ticket, oaut
     });
     let Some(attempt) = attempt else { return later() };
     let Ok(mut url) = Url::parse(&oauth2.authorization_endpoint) else { return later() };
-    let Pkce { challenge, .. } = Pkce::of(&proctor.vault, &ticket.link, attempt);
+    let key = proctor.vault.pkce_key();
+    let Some(Pkce { challenge, .. }) = Pkce::of(&proctor.vault, &key, &ticket.link, attempt) else {
+        return later();
+    };
     {
         let mut query = url.query_pairs_mut();
         query
             .append_pair("response_type", "code")
             .append_pair("client_id", &oauth2.client_id)
             .append_pair("redirect_uri", &redirect_uri(proctor, &ticket.connection))
-            .append_pair("state", &ticket.to_state(&proctor.vault, attempt))
+            .append_pair("state", &ticket.to_state(&proctor.vault, attempt, key))
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
         if !oauth2.scopes.is_empty() {

@@ -34,6 +34,9 @@ pub(super) struct Ticket {
     /// In a state, which start it belongs to.
     #[serde(rename = "a", default)]
     pub attempt: u32,
+    /// In a state, names the key that the start's verifier follows from. Empty where there was but one.
+    #[serde(rename = "k", default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
 }
 
 /// A code that confirms what a link brought.
@@ -60,8 +63,8 @@ impl Ticket {
     }
 
     /// As the `state` of an authorization request.
-    pub fn to_state(&self, vault: &Vault, attempt: u32) -> String {
-        Self { attempt, ..self.clone() }.seal(vault, STATE)
+    pub fn to_state(&self, vault: &Vault, attempt: u32, key: String) -> String {
+        Self { attempt, key, ..self.clone() }.seal(vault, STATE)
     }
 
     pub fn of_state(vault: &Vault, text: &str) -> Option<Self> {
@@ -120,9 +123,10 @@ pub(super) struct Pkce {
 }
 
 impl Pkce {
-    pub fn of(vault: &Vault, link: &str, attempt: u32) -> Self {
-        let verifier = URL_SAFE_NO_PAD.encode(vault.pkce_verifier(link, attempt));
+    /// None when there is no key of this name.
+    pub fn of(vault: &Vault, key: &str, link: &str, attempt: u32) -> Option<Self> {
+        let verifier = URL_SAFE_NO_PAD.encode(vault.pkce_verifier(key, link, attempt)?);
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
-        Self { verifier, challenge }
+        Some(Self { verifier, challenge })
     }
 }

@@ -60,6 +60,10 @@ pub enum SideWrite {
     },
     /// A user's mapping and key. Fails when the user has one.
     Subject(super::store::SubjectRow),
+    /// Fails when a user has one of these indexes: the same user, under another key.
+    UserIndexesFree(Vec<Vec<u8>>),
+    /// A key for one of Proctor's own purposes.
+    PurposeKey(crate::vault::PurposeKeyRow),
     /// A session's key, wrapped.
     SessionKey {
         /// The session.

@@ -12,6 +12,7 @@ mod delivery;
 mod handle;
 mod head;
 mod head_file;
+mod key_uses;
 mod measures;
 mod moved;
 mod pending;
@@ -28,6 +29,7 @@ pub use deliveries::{Attempt, Deliveries, Delivery, DeliveryState, NEXT_OF_MAX, 
 pub use delivery::{Delivered, Listener};
 pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};
+pub use key_uses::KeyUses;
 pub use measures::Measures;
 pub use moved::MovedAway;
 pub use pending::{Brought, PendingCredentials};

@@ -4,7 +4,6 @@
 //! user, virtual server and accounts, and of the identity provider as the token was verified under.
 //! A session's id that is taken stays taken, whatever became of the session.
 
-use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::identity_provider::IdentityProvider;
@@ -63,7 +62,7 @@ impl From<KeyringError> for NotOpened {
                 tracing::error!(%error, "a user's key does not open");
                 Self::Unavailable("the user's key does not open: see Proctor's log".to_owned())
             }
-            error @ KeyringError::Gone(_) => Self::Unavailable(error.to_string()),
+            error @ (KeyringError::Gone(_) | KeyringError::Vault(_)) => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -108,7 +107,7 @@ async fn open_new(
 ) -> Result<Arc<Session>, NotOpened> {
     let by = By::Login(verified.provider.clone());
     let registered = async |registration: &Registration| {
-        let prepare = || ready(Ok(registration.prepared()));
+        let prepare = || registration.prepared(&proctor.directory, &proctor.keyring);
         match proctor.directory.ask::<Subject, _>(registration.subject(), prepare).await {
             Ok(_) => Ok(true),
             Err(AskError::Append(AppendError::SideWriteExists { .. })) => Ok(false),

@@ -93,6 +93,10 @@ pub(super) async fn caller(request: &HttpRequest, server: &Name, proctor: &Proct
             let session = proctor.directory.state::<Session>(id).await;
             (id.as_str().into(), session.map_err(|error| Fault::unavailable(error.to_string()))?)
         }
+        Err(TokenError::UnknownKey) if proctor.purpose_keys.may_lack_some(&proctor.journal) => {
+            let message = "this replica may not know the key yet that signed the token: try again";
+            return Err(Fault::unavailable(message));
+        }
         Err(error) => match login::taken(proctor, server).await? {
             Some(taken) if is_of_another(&error) => {
                 // Apart, as everything that not everybody needs.

@@ -194,6 +194,7 @@ impl Subscription {
             | Event::Session(_)
             | Event::IdentityProvider(_)
             | Event::ApiKey(_)
+            | Event::PurposeKeys(_)
             | Event::Watch(_)
             | Event::Webhook(_) => {}
         }

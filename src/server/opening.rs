@@ -5,11 +5,10 @@ use std::sync::Arc;
 use proctor_domain::ReplicaId;
 
 use super::{StartError, VIEWS_FILE};
-use crate::actors;
 use crate::config::{Config, StoreConfig};
 use crate::journal::postgres::{self, PostgresConfig};
 use crate::journal::{
-    Deliveries, Journal, JournalConfig, PendingCredentials, Reader, Rows, Store, StoreError, sqlite,
+    Deliveries, Journal, JournalConfig, KeyUses, PendingCredentials, Reader, Rows, Store, StoreError, sqlite,
 };
 use crate::vault::Vault;
 use crate::views::ViewsPlace;
@@ -22,6 +21,7 @@ pub(super) struct Ground {
     pub(super) views: ViewsPlace,
     pub(super) deliveries: Deliveries,
     pub(super) pending: PendingCredentials,
+    pub(super) key_uses: KeyUses,
 }
 
 /// Opens the store that is configured.
@@ -37,7 +37,7 @@ pub(super) async fn open(config: &Config, replica: &ReplicaId) -> Result<Ground,
             let settings = PostgresConfig { hosts: hosts.clone(), ..PostgresConfig::new(url.expose()) };
             let (store, reader) = postgres::open(&settings).await?;
             let views = ViewsPlace::Postgres(reader.pool().clone());
-            let rows = Arc::clone(&reader);
+            let rows = Arc::clone(&reader) as _;
             stand_on(config, replica, store, reader, (views, rows)).await
         }
     }
@@ -62,8 +62,9 @@ async fn stand_on<S: Store>(
         master_keys: config.master_keys.to_string(),
     };
     let journal = Journal::open(store, Arc::clone(&reader), settings).await?;
-    let (deliveries, pending) = (Deliveries::new(Arc::clone(&rows)), PendingCredentials::new(rows));
-    Ok(Ground { journal, reader, vault, views, deliveries, pending })
+    let (deliveries, key_uses) = (Deliveries::new(Arc::clone(&rows)), KeyUses::new(Arc::clone(&rows)));
+    let pending = PendingCredentials::new(rows);
+    Ok(Ground { journal, reader, vault, views, deliveries, pending, key_uses })
 }
 
 async fn open_vault(
@@ -72,10 +73,11 @@ async fn open_vault(
     reader: &dyn Reader,
 ) -> Result<Vault, StartError> {
     let rows = reader.purpose_keys().await?;
-    let missing = Vault::missing_rows(&config.master_keys, &rows, actors::now().0)?;
+    let now_us = reader.now().await?.0;
+    let missing = Vault::missing_rows(&config.master_keys, &rows, now_us)?;
     if missing.is_empty() {
-        return Ok(Vault::open(&config.master_keys, &rows)?);
+        return Ok(Vault::open(&config.master_keys, &rows, now_us)?);
     }
     store.add_purpose_keys(&missing).await?;
-    Ok(Vault::open(&config.master_keys, &reader.purpose_keys().await?)?)
+    Ok(Vault::open(&config.master_keys, &reader.purpose_keys().await?, now_us)?)
 }

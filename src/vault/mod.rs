@@ -22,15 +22,17 @@ pub use key_source::{InFile, InText, KeySource};
 pub use keyed_hash::KEYED_HASH_BYTES;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use master_keys::MasterKeys;
-pub use purpose_keys::{Purpose, PurposeKeyRow};
+pub use purpose_keys::{Purpose, PurposeKeyRow, Use, uses};
 pub use sealed::{Identity, KEY_BYTES, KeyId, OpenError, SEALED_OVERHEAD_BYTES, sealed_by};
 pub use sealed_text::{McpSession, SEALED_TEXT_BYTES_MAX, TooLong};
 pub use tokens::{
     Claims, Lasting, SessionTokens, TOKEN_BYTES_MAX, TokenCache, TokenError, TokenHash, VerifiedToken,
 };
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use keyed_hash::KeyedHash;
@@ -40,13 +42,20 @@ use sealed_text::Ring;
 /// All that is needed to seal, open, sign and hash. One per process, shared.
 pub struct Vault {
     master: MasterKeys,
-    digests: KeyedHash,
-    blind_indexes: KeyedHash,
     tokens: SessionTokens,
+    keys: ArcSwap<Keys>,
+}
+
+/// The purpose keys that are known; of each purpose the one that signs and seals first.
+struct Keys {
+    kids: BTreeSet<String>,
+    digests: KeyedHash,
+    blind_indexes: Vec<KeyedHash>,
     cursors: Ring,
     mcp_sessions: Ring,
     connect: Ring,
-    verifiers: KeyedHash,
+    verifiers: Vec<(String, KeyedHash)>,
+    oldest_verifier: usize,
 }
 
 /// Why the vault did not open.
@@ -103,27 +112,43 @@ pub enum VaultError {
 }
 
 impl Vault {
-    /// Opens the stored purpose keys.
+    /// Opens the stored purpose keys, as they are in force at the time `now_us`.
     ///
     /// # Errors
     /// When the master key is not the one that sealed them, a row was changed, or a purpose has
     /// no key yet (see [`Vault::missing_rows`]).
-    pub fn open(master: &MasterKeys, rows: &[PurposeKeyRow]) -> Result<Self, VaultError> {
+    pub fn open(master: &MasterKeys, rows: &[PurposeKeyRow], now_us: i64) -> Result<Self, VaultError> {
         sealed::randomness_answers().map_err(|reason| VaultError::Randomness { reason })?;
-        let keys = purpose_keys::open_rows(master, rows)?;
-        for purpose in Purpose::ALL {
-            newest(&keys, purpose)?;
-        }
+        let keys = purpose_keys::open_rows(master, rows, now_us)?;
         Ok(Self {
             master: master.clone(),
-            digests: KeyedHash::new(&newest(&keys, Purpose::Digests)?.bytes),
-            blind_indexes: KeyedHash::new(&newest(&keys, Purpose::BlindIndexes)?.bytes),
             tokens: SessionTokens::new(all_of(&keys, Purpose::TokenSigning))?,
-            cursors: Ring::new(all_of(&keys, Purpose::Cursors)),
-            mcp_sessions: Ring::new(all_of(&keys, Purpose::McpSessions)),
-            connect: Ring::new(all_of(&keys, Purpose::Connect)),
-            verifiers: KeyedHash::new(&newest(&keys, Purpose::Connect)?.bytes),
+            keys: ArcSwap::from_pointee(Keys::of(&keys)?),
         })
+    }
+
+    /// Takes in the stored purpose keys anew, as they are in force at the time `now_us`.
+    ///
+    /// # Errors
+    /// As [`Vault::open`]; then everything stays as it was.
+    pub fn take_in(&self, rows: &[PurposeKeyRow], now_us: i64) -> Result<(), VaultError> {
+        let opened = purpose_keys::open_rows(&self.master, rows, now_us)?;
+        let keys = Keys::of(&opened)?;
+        self.tokens.take_in(all_of(&opened, Purpose::TokenSigning))?;
+        self.keys.store(keys.into());
+        Ok(())
+    }
+
+    /// Makes a key for a purpose, which signs and seals from `active_at_us` on. The caller stores it.
+    #[must_use]
+    pub fn new_purpose_key(&self, purpose: Purpose, now_us: i64, active_at_us: i64) -> PurposeKeyRow {
+        purpose_keys::new_row(&self.master, purpose, now_us, active_at_us)
+    }
+
+    /// Whether a purpose key was taken in.
+    #[must_use]
+    pub fn knows(&self, kid: &str) -> bool {
+        self.keys.load().kids.contains(kid)
     }
 
     /// Makes keys for the purposes that have none among `rows`. The caller stores them, once,
@@ -137,7 +162,7 @@ impl Vault {
         now_us: i64,
     ) -> Result<Vec<PurposeKeyRow>, VaultError> {
         sealed::randomness_answers().map_err(|reason| VaultError::Randomness { reason })?;
-        purpose_keys::open_rows(master, rows)?;
+        purpose_keys::open_rows(master, rows, now_us)?;
         Ok(purpose_keys::missing_rows(master, rows, now_us))
     }
 
@@ -208,7 +233,7 @@ impl Vault {
     /// # Errors
     /// When it holds more than [`SEALED_TEXT_BYTES_MAX`].
     pub fn seal_cursor(&self, plain: &[u8]) -> Result<String, TooLong> {
-        self.cursors.seal(Identity::Cursor, plain)
+        self.keys.load().cursors.seal(Identity::Cursor, plain)
     }
 
     /// Opens what [`Vault::seal_cursor`] sealed.
@@ -216,7 +241,7 @@ impl Vault {
     /// # Errors
     /// When it is not a cursor of ours.
     pub fn open_cursor(&self, text: &str) -> Result<Vec<u8>, OpenError> {
-        self.cursors.open(Identity::Cursor, text)
+        self.keys.load().cursors.open(Identity::Cursor, text)
     }
 
     /// Seals what a legacy MCP session id says, bound to its token's session.
@@ -224,7 +249,7 @@ impl Vault {
     /// # Errors
     /// When it holds more than [`SEALED_TEXT_BYTES_MAX`].
     pub fn seal_mcp_session(&self, said: &McpSession) -> Result<String, TooLong> {
-        said.seal(&self.mcp_sessions)
+        said.seal(&self.keys.load().mcp_sessions)
     }
 
     /// Opens what [`Vault::seal_mcp_session`] sealed, for the session of the token at hand.
@@ -232,7 +257,7 @@ impl Vault {
     /// # Errors
     /// When it is not ours, or was issued to another session.
     pub fn open_mcp_session(&self, session: &str, text: &str) -> Result<McpSession, OpenError> {
-        McpSession::open(&self.mcp_sessions, session, text)
+        McpSession::open(&self.keys.load().mcp_sessions, session, text)
     }
 
     /// Seals what goes through the browser of a person who connects an account; `what` it is keeps
@@ -241,7 +266,7 @@ impl Vault {
     /// # Errors
     /// When it holds more than [`SEALED_TEXT_BYTES_MAX`].
     pub fn seal_connect(&self, what: &str, plain: &[u8]) -> Result<String, TooLong> {
-        self.connect.seal(Identity::Connect { what }, plain)
+        self.keys.load().connect.seal(Identity::Connect { what }, plain)
     }
 
     /// Opens what [`Vault::seal_connect`] sealed.
@@ -249,28 +274,44 @@ impl Vault {
     /// # Errors
     /// When it is not ours, or something else.
     pub fn open_connect(&self, what: &str, text: &str) -> Result<Vec<u8>, OpenError> {
-        self.connect.open(Identity::Connect { what }, text)
+        self.keys.load().connect.open(Identity::Connect { what }, text)
     }
 
     /// The secret that proves to an authorization server that whoever brings a code is who asked for
-    /// it (RFC 7636). It follows from the link and the start, so that nobody has to keep it.
-    pub fn pkce_verifier(&self, link: &str, attempt: u32) -> [u8; KEYED_HASH_BYTES] {
-        self.verifiers.hash("pkce", &[link.as_bytes(), &attempt.to_be_bytes()])
+    /// it (RFC 7636). It follows from a key, the link and the start, so that nobody has to keep it. None
+    /// when there is no such key; an empty name is that of the first one, before there were others.
+    pub fn pkce_verifier(&self, kid: &str, link: &str, attempt: u32) -> Option<[u8; KEYED_HASH_BYTES]> {
+        let keys = self.keys.load();
+        let named = |(other, _): &&(String, KeyedHash)| other == kid;
+        let key = match kid {
+            "" => keys.verifiers.get(keys.oldest_verifier),
+            _ => keys.verifiers.iter().find(named),
+        };
+        key.map(|(_, key)| key.hash("pkce", &[link.as_bytes(), &attempt.to_be_bytes()]))
     }
 
-    /// By what the records of a user are found: a keyed hash of the caller's own identifier.
-    pub fn user_index(&self, user: &str) -> [u8; KEYED_HASH_BYTES] {
-        self.blind_indexes.hash("user", &[user.as_bytes()])
+    /// Names the key from which [`Vault::pkce_verifier`] follows for a new start.
+    pub fn pkce_key(&self) -> String {
+        self.keys.load().verifiers[0].0.clone()
     }
 
-    /// By what the records with a label are found: a keyed hash of its key and value.
-    pub fn label_index(&self, key: &str, value: &str) -> [u8; KEYED_HASH_BYTES] {
-        self.blind_indexes.hash("label", &[key.as_bytes(), value.as_bytes()])
+    /// By what the records of a user are found: a keyed hash of the caller's own identifier, with each
+    /// key. New records get the first one.
+    pub fn user_indexes(&self, user: &str) -> Vec<[u8; KEYED_HASH_BYTES]> {
+        let keys = self.keys.load();
+        keys.blind_indexes.iter().map(|key| key.hash("user", &[user.as_bytes()])).collect()
+    }
+
+    /// By what the records with a label are found: a keyed hash of its key and value, with each key. New
+    /// records get the first one.
+    pub fn label_indexes(&self, key: &str, value: &str) -> Vec<[u8; KEYED_HASH_BYTES]> {
+        let fields = [key.as_bytes(), value.as_bytes()];
+        self.keys.load().blind_indexes.iter().map(|by| by.hash("label", &fields)).collect()
     }
 
     /// What stands in the record for arguments and results that are not kept.
     pub fn digest(&self, bytes: &[u8]) -> [u8; KEYED_HASH_BYTES] {
-        self.digests.hash("capture", &[bytes])
+        self.keys.load().digests.hash("capture", &[bytes])
     }
 }
 
@@ -282,6 +323,32 @@ impl fmt::Debug for Vault {
 
 fn all_of(keys: &[PurposeKey], purpose: Purpose) -> impl Iterator<Item = &PurposeKey> {
     keys.iter().filter(move |key| key.purpose == purpose)
+}
+
+impl Keys {
+    fn of(keys: &[PurposeKey]) -> Result<Self, VaultError> {
+        for purpose in Purpose::ALL {
+            newest(keys, purpose)?;
+        }
+        Ok(Self {
+            kids: keys.iter().map(|key| key.kid.clone()).collect(),
+            digests: KeyedHash::new(&newest(keys, Purpose::Digests)?.bytes),
+            blind_indexes: all_of(keys, Purpose::BlindIndexes)
+                .map(|key| KeyedHash::new(&key.bytes))
+                .collect(),
+            cursors: Ring::new(all_of(keys, Purpose::Cursors)),
+            mcp_sessions: Ring::new(all_of(keys, Purpose::McpSessions)),
+            connect: Ring::new(all_of(keys, Purpose::Connect)),
+            verifiers: all_of(keys, Purpose::Connect)
+                .map(|key| (key.kid.clone(), KeyedHash::new(&key.bytes)))
+                .collect(),
+            oldest_verifier: all_of(keys, Purpose::Connect)
+                .enumerate()
+                .filter_map(|(index, key)| (key.how != Use::Waits).then_some(index))
+                .last()
+                .unwrap_or_default(),
+        })
+    }
 }
 
 fn newest(keys: &[PurposeKey], purpose: Purpose) -> Result<&PurposeKey, VaultError> {

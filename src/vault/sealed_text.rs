@@ -145,7 +145,7 @@ mod tests {
         let cursor = vault.seal_cursor(b"page 2").unwrap();
         let mut all = Vault::missing_rows(&master, &[], NOW_US + 1).unwrap();
         all.extend(rows);
-        let rotated = Vault::open(&master, &all).unwrap();
+        let rotated = Vault::open(&master, &all, NOW_US + 1).unwrap();
         assert_eq!(rotated.open_cursor(&cursor).unwrap(), b"page 2");
         assert!(vault.open_cursor(&rotated.seal_cursor(b"page 3").unwrap()).is_err());
     }

@@ -7,7 +7,7 @@ pub(super) const NOW_US: i64 = 1_790_000_000_000_000;
 pub(super) fn new_vault() -> (MasterKeys, Vec<PurposeKeyRow>, Vault) {
     let master = MasterKeys::from(MasterKey::generate().0);
     let rows = Vault::missing_rows(&master, &[], NOW_US).unwrap();
-    let vault = Vault::open(&master, &rows).unwrap();
+    let vault = Vault::open(&master, &rows, NOW_US + 1).unwrap();
     (master, rows, vault)
 }
 
@@ -15,9 +15,9 @@ pub(super) fn new_vault() -> (MasterKeys, Vec<PurposeKeyRow>, Vault) {
 fn a_vault_opened_again_from_its_rows_hashes_and_opens_the_same() {
     let (master, rows, vault) = new_vault();
     let sealed = vault.seal_connection_secret("gmail", 3, "s3cret");
-    let again = Vault::open(&master, &rows).unwrap();
+    let again = Vault::open(&master, &rows, NOW_US + 1).unwrap();
     assert_eq!(*again.open_connection_secret("gmail", 3, &sealed).unwrap(), "s3cret");
-    assert_eq!(vault.user_index("ann"), again.user_index("ann"));
+    assert_eq!(vault.user_indexes("ann"), again.user_indexes("ann"));
     assert_eq!(vault.digest(b"{}"), again.digest(b"{}"));
 }
 
@@ -26,7 +26,10 @@ fn missing_rows_adds_only_what_is_missing() {
     let (master, mut rows, _) = new_vault();
     assert_eq!(Vault::missing_rows(&master, &rows, NOW_US).unwrap(), []);
     rows.retain(|row| row.purpose != Purpose::Cursors.name());
-    assert_eq!(Vault::open(&master, &rows).unwrap_err(), VaultError::Missing { purpose: Purpose::Cursors });
+    assert_eq!(
+        Vault::open(&master, &rows, NOW_US + 1).unwrap_err(),
+        VaultError::Missing { purpose: Purpose::Cursors }
+    );
     let added = Vault::missing_rows(&master, &rows, NOW_US).unwrap();
     assert_eq!(added.len(), 1);
     assert_eq!(added[0].purpose, "cursors");
@@ -36,7 +39,7 @@ fn missing_rows_adds_only_what_is_missing() {
 fn a_wrong_master_key_is_named_with_what_to_do_and_adds_no_rows() {
     let (master, mut rows, _) = new_vault();
     let other = MasterKeys::from(MasterKey::generate().0);
-    let error = Vault::open(&other, &rows).unwrap_err();
+    let error = Vault::open(&other, &rows, NOW_US + 1).unwrap_err();
     assert_eq!(error, VaultError::WrongMasterKey { sealed_by: master.id(), tried: other.id() });
     assert!(error.to_string().contains("start with the master key"));
     rows.truncate(2);
@@ -48,7 +51,7 @@ fn a_purpose_key_moved_to_another_purpose_does_not_open() {
     let (master, mut rows, _) = new_vault();
     let digests = rows.iter().position(|row| row.purpose == "digests").unwrap();
     rows[digests].purpose = Purpose::BlindIndexes.name().to_owned();
-    assert!(matches!(Vault::open(&master, &rows), Err(VaultError::Damaged { .. })));
+    assert!(matches!(Vault::open(&master, &rows, NOW_US + 1), Err(VaultError::Damaged { .. })));
 }
 
 #[test]
@@ -56,12 +59,57 @@ fn the_newest_key_of_a_purpose_hashes() {
     let (master, rows, vault) = new_vault();
     let newer = Vault::missing_rows(&master, &[], NOW_US + 1).unwrap();
     let both: Vec<_> = newer.iter().chain(&rows).cloned().collect();
-    let only_newer = Vault::open(&master, &newer).unwrap();
+    let only_newer = Vault::open(&master, &newer, NOW_US + 1).unwrap();
     for order in [both.clone(), both.into_iter().rev().collect()] {
-        let rotated = Vault::open(&master, &order).unwrap();
-        assert_eq!(rotated.user_index("ann"), only_newer.user_index("ann"));
-        assert_ne!(rotated.user_index("ann"), vault.user_index("ann"));
+        let rotated = Vault::open(&master, &order, NOW_US + 1).unwrap();
+        let of_both = [only_newer.user_indexes("ann"), vault.user_indexes("ann")].concat();
+        assert_eq!(rotated.user_indexes("ann"), of_both, "the newer one is for what is new");
+        let of_both = [only_newer.label_indexes("k", "v"), vault.label_indexes("k", "v")].concat();
+        assert_eq!(rotated.label_indexes("k", "v"), of_both);
+        assert_eq!(rotated.digest(b"{}"), only_newer.digest(b"{}"));
     }
+}
+
+#[test]
+fn a_key_opens_from_the_first_and_seals_once_its_time_has_come() {
+    let (_, rows, vault) = new_vault();
+    let old_cursor = vault.seal_cursor(b"old").unwrap();
+    let (user, digest) = (vault.user_indexes("ann")[0], vault.digest(b"{}"));
+    let verifier = vault.pkce_verifier("", "lnk_1", 1).unwrap();
+    let with_all: Vec<_> = Purpose::ALL
+        .map(|purpose| vault.new_purpose_key(purpose, NOW_US + 1, NOW_US + 10))
+        .into_iter()
+        .chain(rows)
+        .collect();
+    vault.take_in(&with_all, NOW_US + 9).unwrap();
+    assert!(with_all.iter().all(|row| vault.knows(&row.kid)));
+    assert_eq!((vault.user_indexes("ann")[0], vault.user_indexes("ann").len()), (user, 2));
+    assert_eq!(vault.digest(b"{}"), digest);
+    assert_eq!(vault.pkce_verifier("", "lnk_1", 1), Some(verifier));
+    let pkce_key = vault.pkce_key();
+    let waits = uses(&with_all, NOW_US + 9).into_iter().filter(|(_, how)| *how == Use::Waits).count();
+    assert_eq!(waits, Purpose::ALL.len());
+
+    vault.take_in(&with_all, NOW_US + 10).unwrap();
+    assert_ne!(vault.user_indexes("ann")[0], user);
+    assert_eq!(vault.user_indexes("ann")[1], user);
+    assert_ne!(vault.digest(b"{}"), digest);
+    assert_eq!(vault.open_cursor(&old_cursor).unwrap(), b"old");
+    assert_ne!(vault.pkce_key(), pkce_key);
+    for key in ["", &pkce_key] {
+        assert_eq!(vault.pkce_verifier(key, "lnk_1", 1), Some(verifier), "{key:?}");
+    }
+    assert_eq!(vault.pkce_verifier("nobody's", "lnk_1", 1), None);
+    assert!(uses(&with_all, NOW_US + 10).iter().all(|(_, how)| matches!(how, Use::Seals | Use::Opens)));
+}
+
+#[test]
+fn what_cannot_be_taken_in_leaves_everything_as_it_was() {
+    let (_, rows, vault) = new_vault();
+    let (_, others, _) = new_vault();
+    let cursor = vault.seal_cursor(b"page 2").unwrap();
+    assert!(vault.take_in(&[others, rows].concat(), NOW_US + 1).is_err());
+    assert_eq!(vault.open_cursor(&cursor).unwrap(), b"page 2");
 }
 
 #[test]
@@ -72,8 +120,9 @@ fn a_key_for_a_purpose_of_a_newer_version_is_left_alone() {
         kid: "k".to_owned(),
         sealed: vec![9; 80],
         created_at_us: NOW_US,
+        active_at_us: NOW_US,
     });
-    assert!(Vault::open(&master, &rows).is_ok());
+    assert!(Vault::open(&master, &rows, NOW_US + 1).is_ok());
 }
 
 #[test]
@@ -88,9 +137,9 @@ fn a_connection_secret_opens_only_for_its_connection_and_generation() {
 fn indexes_and_digests_of_equal_text_differ_from_each_other() {
     let (_, _, vault) = new_vault();
     let all = [
-        vault.user_index("ann"),
-        vault.label_index("ann", ""),
-        vault.label_index("", "ann"),
+        vault.user_indexes("ann")[0],
+        vault.label_indexes("ann", "")[0],
+        vault.label_indexes("", "ann")[0],
         vault.digest(b"ann"),
     ];
     for (at, left) in all.iter().enumerate() {

@@ -11,6 +11,7 @@ mod cache;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
@@ -94,8 +95,8 @@ pub enum TokenError {
 
 /// Signs and verifies session tokens.
 pub struct SessionTokens {
-    /// Newest first: the first one signs. Never empty.
-    keys: Vec<SigningKey>,
+    /// The first one signs. Never empty.
+    keys: ArcSwap<Vec<SigningKey>>,
     validation: Validation,
     seen: TokenCache<VerifiedToken>,
 }
@@ -114,7 +115,7 @@ struct UntrustedHeader {
 }
 
 impl SessionTokens {
-    /// Takes the signing keys, newest first.
+    /// Takes the keys, the one that signs first.
     pub(super) fn new<'a>(keys: impl Iterator<Item = &'a PurposeKey>) -> Result<Self, VaultError> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         // Time is handed in, so expiry and audience are judged here and not in the crate.
@@ -122,15 +123,23 @@ impl SessionTokens {
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
         Ok(Self {
-            keys: keys.map(SigningKey::new).collect::<Result<_, _>>()?,
+            keys: ArcSwap::from_pointee(keys.map(SigningKey::new).collect::<Result<_, _>>()?),
             validation,
             seen: TokenCache::default(),
         })
     }
 
-    /// Signs `claims` with the newest key.
+    /// Takes other keys in their place. What was seen of tokens is kept.
+    pub(super) fn take_in<'a>(&self, keys: impl Iterator<Item = &'a PurposeKey>) -> Result<(), VaultError> {
+        let keys = keys.map(SigningKey::new).collect::<Result<Vec<_>, _>>()?;
+        self.keys.store(keys.into());
+        Ok(())
+    }
+
+    /// Signs `claims` with the key in force.
     pub fn mint(&self, claims: &Claims) -> String {
-        let key = &self.keys[0];
+        let keys = self.keys.load();
+        let key = &keys[0];
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(key.kid.clone());
         jsonwebtoken::encode(&header, claims, &key.encoding)
@@ -143,20 +152,7 @@ impl SessionTokens {
     /// # Errors
     /// One for each way in which a token can be bad; the signature is judged before the claims.
     pub fn verify(&self, token: &str, audience: &str, now_us: i64) -> Result<Arc<VerifiedToken>, TokenError> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::Malformed);
-        }
-        let hash = TokenHash::of(token);
-        let verified = match self.seen.get(&hash) {
-            // A key that was withdrawn takes its tokens with it, seen or not.
-            Some(seen) if self.key(&seen.kid).is_none() => return Err(TokenError::UnknownKey),
-            Some(seen) => seen,
-            None => {
-                let verified = Arc::new(self.check_signature(token)?);
-                self.seen.put(hash, &verified, now_us);
-                verified
-            }
-        };
+        let verified = self.signed(token, now_us)?;
         if verified.claims.audience != audience {
             return Err(TokenError::WrongAudience);
         }
@@ -166,10 +162,38 @@ impl SessionTokens {
         Ok(verified)
     }
 
+    /// Verifies a token wherever it may be presented: for whoever asks what it says.
+    ///
+    /// # Errors
+    /// As [`SessionTokens::verify`], but for the audience.
+    pub fn inspect(&self, token: &str, now_us: i64) -> Result<Arc<VerifiedToken>, TokenError> {
+        let verified = self.signed(token, now_us)?;
+        if verified.expired(now_us) { Err(TokenError::Expired) } else { Ok(verified) }
+    }
+
+    /// The token, if its signature is good.
+    fn signed(&self, token: &str, now_us: i64) -> Result<Arc<VerifiedToken>, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let hash = TokenHash::of(token);
+        match self.seen.get(&hash) {
+            // A key that was withdrawn takes its tokens with it, seen or not.
+            Some(seen) if !self.knows(&seen.kid) => Err(TokenError::UnknownKey),
+            Some(seen) => Ok(seen),
+            None => {
+                let verified = Arc::new(self.check_signature(token)?);
+                self.seen.put(hash, &verified, now_us);
+                Ok(verified)
+            }
+        }
+    }
+
     /// The public keys, as a JSON Web Key Set (RFC 7517).
     pub fn jwks(&self) -> serde_json::Value {
         let keys: Vec<_> = self
             .keys
+            .load()
             .iter()
             .map(|key| {
                 json!({
@@ -185,8 +209,8 @@ impl SessionTokens {
         json!({ "keys": keys })
     }
 
-    fn key(&self, kid: &str) -> Option<&SigningKey> {
-        self.keys.iter().find(|key| key.kid == kid)
+    fn knows(&self, kid: &str) -> bool {
+        self.keys.load().iter().any(|key| key.kid == kid)
     }
 
     fn check_signature(&self, token: &str) -> Result<VerifiedToken, TokenError> {
@@ -194,7 +218,9 @@ impl SessionTokens {
         if header.alg != "EdDSA" {
             return Err(TokenError::WrongAlgorithm { algorithm: header.alg.chars().take(16).collect() });
         }
-        let key = header.kid.and_then(|kid| self.key(&kid)).ok_or(TokenError::UnknownKey)?;
+        let keys = self.keys.load();
+        let named = |kid: String| keys.iter().find(|key| key.kid == kid);
+        let key = header.kid.and_then(named).ok_or(TokenError::UnknownKey)?;
         let decoded = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation).map_err(
             |err| match err.kind() {
                 ErrorKind::InvalidSignature => TokenError::BadSignature,

@@ -119,6 +119,7 @@ async fn about(proctor: &Proctor, recorded: &Recorded) -> Result<Value, MessageE
         | Event::Connection(_)
         | Event::IdentityProvider(_)
         | Event::ApiKey(_)
+        | Event::PurposeKeys(_)
         | Event::Watch(_) => json!({}),
     })
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agent;
+mod api_keys;
 mod asking_for_accounts;
 mod audit;
 mod blocking;
@@ -17,17 +18,20 @@ mod door_legacy;
 mod door_modern;
 mod environment;
 mod http;
+mod introspection;
 mod isolation;
 mod limits;
 mod login;
 mod master_key;
 mod past;
+mod purpose_keys;
 mod real_clients;
 mod real_upstreams;
 mod receiver;
 mod replicas;
 mod rest;
 mod revocation;
+mod routes;
 mod sessions;
 mod store_copy;
 mod store_moved;

@@ -107,7 +107,11 @@ impl Topic {
                 | ConnectionEvent::CatalogRefreshed { .. }
                 | ConnectionEvent::ConnectionTested { .. } => None,
             },
-            Event::IdentityProvider(_) | Event::ApiKey(_) | Event::Watch(_) | Event::Webhook(_) => None,
+            Event::IdentityProvider(_)
+            | Event::ApiKey(_)
+            | Event::PurposeKeys(_)
+            | Event::Watch(_)
+            | Event::Webhook(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ mod forms;
 mod identity_provider;
 mod leaf;
 mod names;
+mod purpose_keys;
 mod scene;
 mod session;
 mod subject;

@@ -149,6 +149,7 @@ impl States {
             Event::IdentityProvider(_)
             | Event::UserConnection(_)
             | Event::ApiKey(_)
+            | Event::PurposeKeys(_)
             | Event::Watch(_)
             | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")
@@ -237,6 +238,7 @@ impl States {
             Event::IdentityProvider(_)
             | Event::UserConnection(_)
             | Event::ApiKey(_)
+            | Event::PurposeKeys(_)
             | Event::Watch(_)
             | Event::Webhook(_) => {
                 panic!("not in these histories: {recorded:?}")

@@ -15,7 +15,7 @@ use super::super::problem::Problem;
 use super::{on_the_record, shown};
 use crate::payload::Asked;
 use crate::proctor::Proctor;
-use crate::views::{CallOutcome, ToolCallFilter};
+use crate::views::{CallOutcome, ToolCallFilter, ToolCallRow};
 
 const LIST: &str = "tool-calls";
 
@@ -47,7 +47,7 @@ pub(in crate::api) async fn tool_calls(
     let filter = ToolCallFilter {
         subjects: filters::subjects(&proctor, query.user.as_deref()).await?,
         session: text(&query.session).map(SessionId::from),
-        label_index: filters::label_index(&proctor, query.label.as_deref())?,
+        label_index: None,
         virtual_server: text(&query.virtual_server),
         connection: text(&query.connection),
         tool: text(&query.tool),
@@ -56,9 +56,15 @@ pub(in crate::api) async fn tool_calls(
         to_us: filters::at("to", query.to.as_deref())?,
     };
     let position = filters::views_at_head(&proctor).await?;
-    let mut rows = proctor.views.tool_calls(filter.clone(), before, limit + 1).await?;
+    let labels = filters::label_indexes(&proctor, query.label.as_deref()).await?;
+    let read = |label_index| {
+        proctor.views.tool_calls(ToolCallFilter { label_index, ..filter.clone() }, before, limit + 1)
+    };
+    let position_of = |row: &ToolCallRow| row.position;
+    let mut rows = filters::with_any_label(&labels, limit + 1, position_of, read).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
+    let filter = ToolCallFilter { label_index: labels.into_iter().next().flatten(), ..filter };
     on_the_record(&proctor, &caller, LIST, recorded(&filter), rows.len()).await?;
     let mut opener = Opener::new(&proctor);
     let mut items = Vec::with_capacity(rows.len());

@@ -40,14 +40,15 @@ pub(in crate::api) async fn list(
     let state = state(query.state.as_deref())?;
     let filter = SessionFilter {
         subjects: filters::subjects(&proctor, query.user.as_deref()).await?,
-        label_index: filters::label_index(&proctor, query.label.as_deref())?,
+        label_index: None,
         virtual_server: given(query.virtual_server.as_deref()).map(str::to_owned),
         from_us: filters::at("from", query.from.as_deref())?,
         to_us: filters::at("to", query.to.as_deref())?,
     };
     let position = filters::views_at_head(&proctor).await?;
+    let labels = filters::label_indexes(&proctor, query.label.as_deref()).await?;
     let at = now();
-    let (rows, next) = read(&proctor, filter, state, before, limit, at).await?;
+    let (rows, next) = read(&proctor, (filter, labels), state, before, limit, at).await?;
     let mut opener = Opener::new(&proctor);
     let mut items = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -61,7 +62,7 @@ pub(in crate::api) async fn list(
 /// no index knows, so that rows of another state are read and left out.
 async fn read(
     proctor: &Proctor,
-    filter: SessionFilter,
+    (filter, labels): (SessionFilter, Vec<Option<String>>),
     state: Option<SessionState>,
     mut before: Option<Position>,
     limit: usize,
@@ -70,7 +71,11 @@ async fn read(
     let mut page = Vec::new();
     let mut scanned = 0;
     loop {
-        let rows = proctor.views.sessions(filter.clone(), before, limit + 1).await?;
+        let read = |label_index| {
+            proctor.views.sessions(SessionFilter { label_index, ..filter.clone() }, before, limit + 1)
+        };
+        let position = |row: &SessionRow| row.position;
+        let rows = filters::with_any_label(&labels, limit + 1, position, read).await?;
         let more = rows.len() > limit;
         scanned += rows.len();
         for row in rows.into_iter().take(limit) {

@@ -150,7 +150,8 @@ impl Minting {
 
     fn opening(&self, proctor: &Proctor, caller: &Caller, subject: &SubjectId) -> Opening {
         let labels = self.labels.iter().flatten();
-        let index = |(key, value): (&String, &String)| hex::encode(proctor.vault.label_index(key, value));
+        let index =
+            |(key, value): (&String, &String)| hex::encode(proctor.vault.label_indexes(key, value)[0]);
         Opening {
             by: caller.by(),
             subject: subject.clone(),

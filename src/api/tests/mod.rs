@@ -2,6 +2,7 @@
 
 mod connections;
 mod door;
+mod purpose_keys;
 mod sessions;
 mod trail;
 mod virtual_servers;
@@ -126,7 +127,7 @@ impl World {
 
     async fn revoke_key(&self, key: &str) {
         let by = By::Replica(self.proctor().replica.clone());
-        let command = ApiKeyCommand::Revoke { by, reason: "test".to_owned() };
+        let command = ApiKeyCommand::Revoke { by, reason: "test".to_owned(), remaining: None };
         self.proctor().directory.tell::<ApiKey>(ApiKeys::id_of(key).as_str(), command).await.unwrap();
     }
 

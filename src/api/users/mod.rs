@@ -10,7 +10,6 @@ mod show;
 mod user;
 mod verify;
 
-use std::future::ready;
 use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, CredentialKind, Takes};
@@ -39,7 +38,7 @@ use crate::proctor::Proctor;
 /// The reference of a user, who is given one when seen for the first time.
 pub(super) async fn reference(proctor: &Proctor, caller: &Caller, user: &str) -> Result<SubjectId, Problem> {
     opening::reference(&proctor.keyring, caller.by(), user, async |registration: &Registration| {
-        let prepare = || ready(Ok(registration.prepared()));
+        let prepare = || async { Ok(registration.prepared(&proctor.directory, &proctor.keyring).await?) };
         match caller.act::<Subject, _>(proctor, registration.subject(), prepare).await {
             Ok(_) => Ok(true),
             Err(problem) if problem.code == Code::WrittenMeanwhile => Ok(false),

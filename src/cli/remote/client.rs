@@ -34,7 +34,7 @@ pub(in crate::cli) struct Refused {
     pub(in crate::cli) status: StatusCode,
     attempted: String,
     /// What the server says of it: a problem document (RFC 9457), where it is one.
-    problem: Value,
+    pub(in crate::cli) problem: Value,
     /// What it says otherwise.
     text: String,
 }

@@ -78,7 +78,7 @@ impl Opened {
         if purpose_keys.is_empty() {
             return Err("no Proctor has run on this store yet: nothing is sealed there".into());
         }
-        Vault::open(keys, &purpose_keys)?;
+        Vault::open(keys, &purpose_keys, opened.reader.now().await?.0)?;
         Ok(opened)
     }
 

@@ -79,7 +79,7 @@ pub static PAYLOADS: Table = Table {
 
 /// Everything else. The leases have all ended, and yet they are needed: they tell the sweeper whose
 /// calls it has to give up. `webhook_lead` is not copied: it says for a few seconds who delivers.
-pub static OTHERS: [Table; 11] = [
+pub static OTHERS: [Table; 12] = [
     Table {
         name: "definitions",
         columns: &[("digest", Kind::Text), ("json", Kind::Text)],
@@ -171,8 +171,15 @@ pub static OTHERS: [Table; 11] = [
             ("kid", Kind::Text),
             ("sealed", Kind::Bytes),
             ("created_at", Kind::Integer),
+            ("active_at", Kind::Integer),
         ],
         key_columns: 2,
+        long: None,
+    },
+    Table {
+        name: "api_key_uses",
+        columns: &[("key", Kind::Text), ("used_at", Kind::Integer)],
+        key_columns: 1,
         long: None,
     },
     Table {

@@ -224,13 +224,15 @@ impl Reader for PostgresReader {
     }
 
     async fn purpose_keys(&self) -> Result<Vec<PurposeKeyRow>, StoreError> {
-        let sql = "SELECT purpose, kid, sealed, created_at FROM purpose_keys ORDER BY purpose, created_at";
+        let sql = "SELECT purpose, kid, sealed, created_at, active_at FROM purpose_keys
+                   ORDER BY purpose, created_at";
         self.all("read the purpose keys", sqlx::query(sql), |row| {
             Ok(PurposeKeyRow {
                 purpose: row.try_get(0)?,
                 kid: row.try_get(1)?,
                 sealed: row.try_get(2)?,
                 created_at_us: row.try_get(3)?,
+                active_at_us: row.try_get(4)?,
             })
         })
         .await

@@ -144,6 +144,8 @@ impl Store for PostgresStore {
                 SideWrite::SessionKey { session, wrapped } => outbox.session_key(session, wrapped),
                 SideWrite::Definition { .. }
                 | SideWrite::Subject(_)
+                | SideWrite::UserIndexesFree(_)
+                | SideWrite::PurposeKey(_)
                 | SideWrite::UserCredential { .. }
                 | SideWrite::ForgottenCredential { .. }
                 | SideWrite::PendingCredential { .. }
@@ -275,6 +277,22 @@ impl Store for PostgresStore {
                 let query = sqlx::query(sql).bind(&row.subject).bind(&row.user_index);
                 let query = query.bind(&row.user_sealed).bind(&row.wrapped_key);
                 self.execute("keep a user's reference", query).await
+            }
+            SideWrite::UserIndexesFree(indexes) => {
+                let doing = "look whether a user is there under another key";
+                self.flush().await?;
+                let sql = "SELECT EXISTS (SELECT FROM subjects WHERE user_index = ANY($1))";
+                let query = sqlx::query_scalar(sql).bind(indexes);
+                let there: bool =
+                    self.run(doing, async |connection| query.fetch_one(connection).await).await?;
+                if there { Err(StoreError::Exists { doing }) } else { Ok(()) }
+            }
+            SideWrite::PurposeKey(key) => {
+                let sql = "INSERT INTO purpose_keys (purpose, kid, sealed, created_at, active_at)
+                           VALUES ($1, $2, $3, $4, $5)";
+                let query = sqlx::query(sql).bind(&key.purpose).bind(&key.kid).bind(&key.sealed);
+                let query = query.bind(key.created_at_us).bind(key.active_at_us);
+                self.execute("keep a purpose key", query).await
             }
             SideWrite::UserCredential { subject, connection, generation, sealed, keeps_previous } => {
                 let sql = "INSERT INTO user_credentials AS kept (subject, connection, generation, sealed)
@@ -433,11 +451,11 @@ impl Store for PostgresStore {
         self.begin().await?;
         for key in keys {
             // Only where the purpose has no key at all: two processes that start together agree.
-            let sql = "INSERT INTO purpose_keys (purpose, kid, sealed, created_at)
-                       SELECT $1, $2, $3, $4
+            let sql = "INSERT INTO purpose_keys (purpose, kid, sealed, created_at, active_at)
+                       SELECT $1, $2, $3, $4, $5
                        WHERE NOT EXISTS (SELECT FROM purpose_keys WHERE purpose = $1)";
             let query = sqlx::query(sql).bind(&key.purpose).bind(&key.kid);
-            let query = query.bind(&key.sealed).bind(key.created_at_us);
+            let query = query.bind(&key.sealed).bind(key.created_at_us).bind(key.active_at_us);
             if let Err(error) = self.execute("keep a purpose key", query).await {
                 self.rollback().await;
                 return Err(error);

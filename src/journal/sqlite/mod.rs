@@ -51,6 +51,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0004_pending_credentials.sql"),
     include_str!("../../../migrations/sqlite/0005_webhooks.sql"),
     include_str!("../../../migrations/sqlite/0006_master_keys.sql"),
+    include_str!("../../../migrations/sqlite/0007_keys.sql"),
 ];
 
 /// What a trigger says when the installation has gone.

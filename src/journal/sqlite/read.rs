@@ -196,13 +196,15 @@ impl Reader for SqliteReader {
     }
 
     async fn purpose_keys(&self) -> Result<Vec<PurposeKeyRow>, StoreError> {
-        let sql = "SELECT purpose, kid, sealed, created_at FROM purpose_keys ORDER BY purpose, created_at";
+        let sql = "SELECT purpose, kid, sealed, created_at, active_at FROM purpose_keys
+                   ORDER BY purpose, created_at";
         self.all("read the purpose keys", sql, (), |row| {
             Ok(PurposeKeyRow {
                 purpose: row.get(0)?,
                 kid: row.get(1)?,
                 sealed: row.get(2)?,
                 created_at_us: row.get(3)?,
+                active_at_us: row.get(4)?,
             })
         })
         .await

@@ -168,6 +168,24 @@ impl Store for SqliteStore {
                 "INSERT INTO subjects (subject, user_index, user_sealed, wrapped_key) VALUES (?1, ?2, ?3, ?4)",
                 (&row.subject, &row.user_index, &row.user_sealed, &row.wrapped_key),
             ),
+            SideWrite::UserIndexesFree(indexes) => {
+                let doing = "look whether a user is there under another key";
+                let sql = "SELECT 1 FROM subjects WHERE user_index = ?1";
+                let failed = |error| database(doing, error);
+                let mut statement = self.connection()?.prepare_cached(sql).map_err(failed)?;
+                for index in indexes {
+                    if statement.exists((index,)).map_err(failed)? {
+                        return Err(StoreError::Exists { doing });
+                    }
+                }
+                Ok(())
+            }
+            SideWrite::PurposeKey(key) => self.execute(
+                "keep a purpose key",
+                "INSERT INTO purpose_keys (purpose, kid, sealed, created_at, active_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                (&key.purpose, &key.kid, &key.sealed, key.created_at_us, key.active_at_us),
+            ),
             SideWrite::SessionKey { session, wrapped } => self.execute(
                 "keep a session's key",
                 "INSERT INTO session_keys (session, wrapped) VALUES (?1, ?2)",
@@ -296,9 +314,9 @@ impl Store for SqliteStore {
             // Only where the purpose has no key at all: two processes that start together agree.
             let added = self.execute(
                 "keep a purpose key",
-                "INSERT INTO purpose_keys (purpose, kid, sealed, created_at)
-                 SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM purpose_keys WHERE purpose = ?1)",
-                (&key.purpose, &key.kid, &key.sealed, key.created_at_us),
+                "INSERT INTO purpose_keys (purpose, kid, sealed, created_at, active_at)
+                 SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM purpose_keys WHERE purpose = ?1)",
+                (&key.purpose, &key.kid, &key.sealed, key.created_at_us, key.active_at_us),
             );
             if let Err(error) = added {
                 self.rollback().await;

@@ -7,6 +7,7 @@ mod deliveries;
 mod failing;
 mod faulty;
 mod head_file;
+mod keys;
 mod leases;
 mod note;
 mod postgres_at_once;

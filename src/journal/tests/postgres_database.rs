@@ -1,5 +1,6 @@
 //! What the database itself refuses, and who may do what in it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use sqlx::{Connection as _, Executor as _};
 use super::*;
 use crate::journal::postgres::{self, PostgresConfig};
 use crate::journal::{
-    AppendError, Deliveries, Journal, Reader as _, SideWrite, Step, Store as _, StoreError,
+    AppendError, Deliveries, Journal, KeyUses, Reader as _, SideWrite, Step, Store as _, StoreError,
 };
 use crate::vault::PurposeKeyRow;
 
@@ -186,9 +187,12 @@ async fn a_member_of_the_writers_runs_proctor_and_cannot_change_what_has_happene
     let (mut store, reader) = postgres::open(&config).await.unwrap();
     store.add_purpose_keys(&[purpose_key("cursors", "kid_1")]).await.unwrap();
     let deliveries = Deliveries::new(Arc::clone(&reader) as _);
+    let uses = KeyUses::new(Arc::clone(&reader) as _);
     let journal = Journal::open(store, reader, site.config("rep_1")).await.unwrap();
     let mut full = note("s", 0, 1)
+        .with(SideWrite::UserIndexesFree(vec![vec![9]]))
         .with(appending::subject("sub_1", b"ann"))
+        .with(SideWrite::PurposeKey(purpose_key("cursors", "kid_2")))
         .with(SideWrite::Definition { digest: "d".into(), json: "{}".into() })
         .with(SideWrite::SessionKey { session: "ses_1".into(), wrapped: vec![1] })
         .with(SideWrite::ConnectionSecret { connection: "c".into(), generation: 1, sealed: vec![1] });
@@ -204,6 +208,9 @@ async fn a_member_of_the_writers_runs_proctor_and_cannot_change_what_has_happene
     assert_eq!(reader.connection_secret("c", 1).await.unwrap().unwrap(), [1]);
     assert_eq!(reader.stream_ids("watch").await.unwrap(), ["s"]);
     assert_eq!(deliveries.secret("whk_1", 1).await.unwrap().unwrap(), [1]);
+    for at in [1, 2] {
+        uses.write(&BTreeMap::from([("key".into(), Micros(at))])).await.unwrap();
+    }
     let step = Step::Reach { webhook: "whk_1".into(), position: Position(1) };
     deliveries.take(&[step], Micros(1)).await.unwrap();
     assert!(deliveries.lead(&"rep_1".into(), Micros(1), Micros(2)).await.unwrap());
@@ -234,7 +241,13 @@ async fn a_member_of_the_writers_runs_proctor_and_cannot_change_what_has_happene
 }
 
 fn purpose_key(purpose: &str, kid: &str) -> PurposeKeyRow {
-    PurposeKeyRow { purpose: purpose.into(), kid: kid.into(), sealed: vec![1], created_at_us: 1 }
+    PurposeKeyRow {
+        purpose: purpose.into(),
+        kid: kid.into(),
+        sealed: vec![1],
+        created_at_us: 1,
+        active_at_us: 1,
+    }
 }
 
 #[tokio::test]

@@ -21,12 +21,12 @@ fn keys() -> (MasterKeys, MasterKeys, MasterKeys) {
 async fn seal(site: &Site, keys: &MasterKeys, subjects: usize) {
     let rows = site.rows().await;
     let purpose_keys = Vault::missing_rows(keys, &[], 1).unwrap();
-    let vault = Vault::open(keys, &purpose_keys).unwrap();
+    let vault = Vault::open(keys, &purpose_keys, 1).unwrap();
     let mut statements = Vec::new();
     for subject in (0..subjects).map(|number| format!("sub_{number}")) {
         let (key, wrapped) = vault.new_subject_key(&subject);
         let user = key.seal_user(&subject, &format!("{subject}@example.com"));
-        let index = vault.user_index(&subject).to_vec();
+        let index = vault.user_indexes(&subject)[0].to_vec();
         statements.push(Statement {
             sql: "INSERT INTO subjects (subject, user_index, user_sealed, wrapped_key) VALUES ($1, $2, $3, $4)",
             parameters: vec![Cell::Text(subject), Cell::Bytes(index), Cell::Bytes(user), Cell::Bytes(wrapped)],
@@ -84,10 +84,10 @@ async fn everything_opens_with_the_new_key_alone_and_nothing_with_the_old(site: 
 
     let reader = site.reader().await;
     let purpose_keys = reader.purpose_keys().await.unwrap();
-    assert!(Vault::open(&old, &purpose_keys).is_err());
-    let vault = Vault::open(&new, &purpose_keys).unwrap();
+    assert!(Vault::open(&old, &purpose_keys, 1).is_err());
+    let vault = Vault::open(&new, &purpose_keys, 1).unwrap();
     for subject in ["sub_0", "sub_1000", "sub_999", "sub_2299"] {
-        let row = reader.subject_by_index(&vault.user_index(subject)).await.unwrap().unwrap();
+        let row = reader.subject_by_index(&vault.user_indexes(subject)[0]).await.unwrap().unwrap();
         let key = vault.unwrap_subject_key(subject, &row.wrapped_key).unwrap();
         assert_eq!(*key.open_user(subject, &row.user_sealed).unwrap(), format!("{subject}@example.com"));
     }
@@ -116,8 +116,8 @@ async fn whoever_is_interrupted_goes_on_and_proctors_own_keys_come_last(site: Si
     assert!(left > 0 && left < total, "{left} of {total}");
     assert_eq!(halfway.rows.get(&(SealedKind::PurposeKeys, Some(new.id()))), None);
     let purpose_keys = site.reader().await.purpose_keys().await.unwrap();
-    assert!(Vault::open(&new, &purpose_keys).is_err(), "no server starts without the old key yet");
-    assert!(Vault::open(&both, &purpose_keys).is_ok());
+    assert!(Vault::open(&new, &purpose_keys, 1).is_err(), "no server starts without the old key yet");
+    assert!(Vault::open(&both, &purpose_keys, 1).is_ok());
     // What was being written when it was interrupted may have been written all the same.
     let rest = rows.reseal(&both, &mut |_| {}).await.unwrap().rows;
     assert!(rest <= left && rest + WRITTEN_AT_ONCE >= left, "{rest} of {left}");
@@ -128,7 +128,7 @@ async fn what_neither_key_opens_is_named_and_keeps_the_old_key_needed(site: Site
     let (old, both, new) = keys();
     seal(&site, &old, 3).await;
     let lost = MasterKeys::from(MasterKey::generate().0);
-    let vault = Vault::open(&lost, &Vault::missing_rows(&lost, &[], 1).unwrap()).unwrap();
+    let vault = Vault::open(&lost, &Vault::missing_rows(&lost, &[], 1).unwrap(), 1).unwrap();
     let sealed = hex::encode(vault.seal_webhook_secret("whk_2", 1, "whsec"));
     let bytes = if site.is_file() { format!("x'{sealed}'") } else { format!("'\\x{sealed}'") };
     site.sql(&format!(
@@ -140,7 +140,7 @@ async fn what_neither_key_opens_is_named_and_keeps_the_old_key_needed(site: Site
     let [OpenError::OtherKey { what, sealed_by, .. }] = &done.because[..] else { panic!("{done:?}") };
     assert!(what.contains("whk_2") && *sealed_by == lost.id(), "{done:?}");
     let purpose_keys = site.reader().await.purpose_keys().await.unwrap();
-    assert!(Vault::open(&new, &purpose_keys).is_err(), "servers still need the old key");
+    assert!(Vault::open(&new, &purpose_keys, 1).is_err(), "servers still need the old key");
 }
 
 on_both_stores!(async:

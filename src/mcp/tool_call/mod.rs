@@ -236,7 +236,7 @@ async fn admit<'a>(asked: &'a Asked<'a>, first: ask::Gathered<'a>) -> Result<(De
 fn no_key(error: &KeyringError) -> Fault {
     match error {
         KeyringError::Store(_) => Fault::unavailable("the session's key cannot be read now: try again soon"),
-        KeyringError::Gone(_) | KeyringError::Open(_) => {
+        KeyringError::Gone(_) | KeyringError::Open(_) | KeyringError::Vault(_) => {
             tracing::error!(%error, "a session has no key");
             Fault::new(
                 codes::INTERNAL,

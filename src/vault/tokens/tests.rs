@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::vault::{MasterKey, MasterKeys, PurposeKeyRow, Vault};
+use crate::vault::{MasterKey, MasterKeys, Purpose, PurposeKeyRow, Vault};
 
 const NOW_S: i64 = 1_790_000_000;
 const NOW_US: i64 = NOW_S * MICROSECONDS_PER_SECOND;
@@ -15,7 +15,7 @@ fn rows(master: &MasterKeys, at_us: i64) -> Vec<PurposeKeyRow> {
 
 fn new_vault() -> Vault {
     let master = MasterKeys::from(MasterKey::generate().0);
-    Vault::open(&master, &rows(&master, NOW_US)).unwrap()
+    Vault::open(&master, &rows(&master, NOW_US), NOW_US + 1).unwrap()
 }
 
 fn claims() -> Claims {
@@ -121,16 +121,42 @@ fn claims_that_were_changed_are_of_a_bad_signature() {
 fn after_a_rotation_the_new_key_signs_and_tokens_of_the_old_one_still_count() {
     let master = MasterKeys::from(MasterKey::generate().0);
     let old_rows = rows(&master, NOW_US);
-    let old = Vault::open(&master, &old_rows).unwrap();
+    let old = Vault::open(&master, &old_rows, NOW_US + 1).unwrap();
     let token = old.tokens().mint(&claims());
 
     let mut all = old_rows.clone();
     all.extend(rows(&master, NOW_US + 1));
-    let rotated = Vault::open(&master, &all).unwrap();
+    let rotated = Vault::open(&master, &all, NOW_US + 1).unwrap();
     assert!(rotated.tokens().verify(&token, HERE, NOW_US).is_ok());
     assert_eq!(rotated.tokens().jwks()["keys"].as_array().unwrap().len(), 2);
     let newer = rotated.tokens().mint(&claims());
     assert_eq!(old.tokens().verify(&newer, HERE, NOW_US), Err(TokenError::UnknownKey));
+}
+
+#[test]
+fn a_key_is_shown_before_it_signs_and_forgotten_a_day_and_an_hour_after_it_was_followed() {
+    let master = MasterKeys::from(MasterKey::generate().0);
+    let old_rows = rows(&master, NOW_US);
+    let vault = Vault::open(&master, &old_rows, NOW_US).unwrap();
+    let token = vault.tokens().mint(&Claims { expires_at_s: NOW_S + 1_000_000, ..claims() });
+    let kids = || -> Vec<String> {
+        let jwks = vault.tokens().jwks();
+        jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    };
+    let signs = || jsonwebtoken::decode_header(vault.tokens().mint(&claims())).unwrap().kid.unwrap();
+    let (first, active_at_us) = (signs(), NOW_US + 360_000_000);
+    let new = vault.new_purpose_key(Purpose::TokenSigning, NOW_US, active_at_us);
+    let all: Vec<_> = old_rows.into_iter().chain([new.clone()]).collect();
+    vault.take_in(&all, active_at_us - 1).unwrap();
+    assert_eq!((kids(), signs()), (vec![first.clone(), new.kid.clone()], first.clone()));
+    vault.take_in(&all, active_at_us).unwrap();
+    assert_eq!((kids(), signs()), (vec![new.kid.clone(), first], new.kid.clone()));
+    let over_at_us = active_at_us + 25 * 3_600 * 1_000_000;
+    vault.take_in(&all, over_at_us - 1).unwrap();
+    assert!(vault.tokens().verify(&token, HERE, over_at_us - 1).is_ok());
+    vault.take_in(&all, over_at_us).unwrap();
+    assert_eq!(vault.tokens().verify(&token, HERE, over_at_us - 1), Err(TokenError::UnknownKey));
+    assert_eq!(kids(), [new.kid]);
 }
 
 #[test]

@@ -247,7 +247,7 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
          connection_sessions_cut connection_retired api_key_created api_key_revoked audit_trail_read \
          authentications_failed authentications_failed webhook_created webhook_revised \
          webhook_secret_rotated webhook_tested webhook_redelivered webhook_gone webhook_retired \
-         replica_started master_key_rotation_begun master_key_rotated \
+         replica_started master_key_rotation_begun master_key_rotated purpose_key_rotated \
          identity_provider_registered identity_provider_revised identity_provider_retired \
          user_connection_link_issued user_connection_authorized user_connection_authorization_failed \
          user_connection_activated \

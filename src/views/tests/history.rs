@@ -7,6 +7,7 @@ use proctor_domain::connection::{
     AuthMethod, Catalog, CatalogTool, ConnectionEvent, Era, Settings, Transport,
 };
 use proctor_domain::limits::Limits;
+use proctor_domain::purpose_keys::PurposeKeysEvent;
 use proctor_domain::session::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Terms};
 use proctor_domain::subject::SubjectEvent;
 use proctor_domain::virtual_server::{Definition, VirtualServerEvent};
@@ -17,7 +18,7 @@ use proctor_domain::{By, CallId, Event, Micros, Name, Place, Position, Recorded,
 use super::accounts;
 
 /// How many kinds of administrative events there are.
-pub(super) const KINDS: usize = 29 + accounts::KINDS;
+pub(super) const KINDS: usize = 30 + accounts::KINDS;
 
 pub(super) const START_US: i64 = 1_790_000_000_000_000;
 
@@ -352,7 +353,15 @@ impl History {
                 let done = WatchEvent::MasterKeyRotated { by: replica(), key: "0a1b2c3d".into(), rows: 7 };
                 ("watch", "master_keys", done.into())
             }
-            29.. => accounts::event(pick % KINDS - 29),
+            29 => {
+                let rotated = PurposeKeysEvent::PurposeKeyRotated {
+                    by: by(),
+                    kid: "0a1b2c3d".into(),
+                    active_at: Micros(9),
+                };
+                ("purpose_keys", "cursors", rotated.into())
+            }
+            30.. => accounts::event(pick % KINDS - 30),
             _ => (
                 "watch",
                 "rep_0",

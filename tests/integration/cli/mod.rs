@@ -176,6 +176,27 @@ fn an_operator_looks_into_users_ends_their_sessions_and_blocks_them() {
 }
 
 #[test]
+fn a_key_is_made_shown_once_and_revoked() {
+    let world = World::start();
+    let operator = Operator { world: &world };
+    let made =
+        operator.says(&["key", "create", "backend", "--role", "minter", "--expires", "2099-01-01T00:00:00Z"]);
+    let key = made.lines().next().unwrap();
+    let id = made.trim_end().rsplit(' ').next().unwrap().trim_end_matches('.');
+    let as_backend = |verb: &[&str]| operator.run_with(verb, &[("PROCTOR_API_KEY", key)]);
+    assert!(as_backend(&["session", "list"]).status.success());
+    assert!(err(&as_backend(&["key", "list"])).contains("(forbidden)"));
+    let listed = operator.says(&["key", "list"]);
+    let line = listed.lines().find(|line| line.contains(id)).unwrap();
+    assert_eq!(words(line)[..3], ["backend", "minter", "active"], "{listed}");
+    assert!(!listed.contains(key));
+    let revoked = operator.says(&["key", "revoke", id, "--reason", "rotated"]);
+    assert!(revoked.contains("The key backend is revoked"), "{revoked}");
+    assert!(err(&as_backend(&["session", "list"])).contains("(unauthenticated)"));
+    assert!(operator.says(&["keys", "list"]).contains("token_signing"));
+}
+
+#[test]
 fn the_doctor_finds_what_is_wrong_and_says_how_to_mend_it() {
     let mut world = World::start();
     let (upstream, gone) = (Upstream::start(Options::default()), Upstream::start(Options::default()));
@@ -358,7 +379,7 @@ fn a_profile_names_a_server_and_its_key_and_an_error_in_it_shows_no_key() {
 fn each_verb_has_a_help_with_an_example_and_shells_complete_it() {
     let world = World::start();
     let operator = Operator { world: &world };
-    for noun in ["connection", "server", "session", "user", "audit", "store", "vault"] {
+    for noun in ["connection", "server", "session", "user", "audit", "key", "keys", "store", "vault"] {
         let help = operator.says(&[noun, "--help"]);
         let verbs =
             help.split("Commands:").nth(1).unwrap().lines().skip(1).take_while(|line| line.starts_with("  "));
