@@ -13,7 +13,7 @@ const COLUMN_GAP: u16 = 2;
 /// What stands in a table where there is nothing.
 const NOTHING_THERE: &str = "-";
 /// Longest text in a table's cell; all of it stands in what `show` prints.
-const CELL_CHARS_MAX: usize = 60;
+const CELL_CHARS_MAX: usize = 80;
 
 /// See the module.
 pub(super) struct Shown {

@@ -198,6 +198,8 @@ fn sessions(acts: &mut Acts<'_>) {
         cut[what] = name.into();
         acts.act("POST", "/revocations", &[], cut, event);
     }
+    acts.act("POST", "/users/{user}/block", &["grace"], why(), "SubjectBlocked");
+    acts.act("POST", "/users/{user}/unblock", &["grace"], why(), "SubjectUnblocked");
 }
 
 fn webhooks(acts: &mut Acts<'_>, receiver: &Receiver) {
