@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::Failure;
-use crate::cli::remote::{Client, Wanted};
+use crate::cli::remote::{Client, Period, Wanted};
 use crate::cli::shown::Shown;
 
 #[derive(Debug, Args)]
@@ -23,26 +23,21 @@ pub(super) struct Filter {
     /// About the thing of this name or identifier.
     #[arg(long, value_name = "ID")]
     object_id: Option<String>,
-    /// From then on (RFC 3339, such as 2026-11-30T12:00:00Z).
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before then.
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    period: Period,
     #[command(flatten)]
     wanted: Wanted,
 }
 
 pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(), Failure> {
-    let query = [
+    let of_these = [
         ("user", filter.user.as_deref()),
         ("by", filter.by.as_deref()),
         ("type", filter.kind.as_deref()),
         ("object_kind", filter.object_kind.as_deref()),
         ("object_id", filter.object_id.as_deref()),
-        ("from", filter.from.as_deref()),
-        ("to", filter.to.as_deref()),
     ];
+    let query = [&of_these[..], &filter.period.query()].concat();
     let columns = [
         ("POSITION", "/position"),
         ("AT", "/at"),

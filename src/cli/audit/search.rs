@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::Failure;
-use crate::cli::remote::{Client, Wanted};
+use crate::cli::remote::{Client, Period, Wanted};
 use crate::cli::shown::Shown;
 
 #[derive(Debug, Args)]
@@ -29,18 +29,14 @@ pub(super) struct Filter {
     /// That ended so: refused, in_flight, succeeded, failed, cancelled or abandoned.
     #[arg(long, value_name = "OUTCOME")]
     outcome: Option<String>,
-    /// Begun from then on (RFC 3339, such as 2026-11-30T12:00:00Z).
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Begun before then.
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    period: Period,
     #[command(flatten)]
     wanted: Wanted,
 }
 
 pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(), Failure> {
-    let query = [
+    let of_these = [
         ("user", filter.user.as_deref()),
         ("session", filter.session.as_deref()),
         ("label", filter.label.as_deref()),
@@ -48,9 +44,8 @@ pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(),
         ("connection", filter.connection.as_deref()),
         ("tool", filter.tool.as_deref()),
         ("outcome", filter.outcome.as_deref()),
-        ("from", filter.from.as_deref()),
-        ("to", filter.to.as_deref()),
     ];
+    let query = [&of_these[..], &filter.period.query()].concat();
     let columns = [
         ("CALL", "/call_id"),
         ("STARTED", "/started_at"),

@@ -38,6 +38,17 @@ pub(super) struct Wanted {
     all: bool,
 }
 
+/// Between which times.
+#[derive(Debug, Args)]
+pub(super) struct Period {
+    /// From then on (RFC 3339, such as 2026-11-30T12:00:00Z).
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Before then.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+}
+
 /// What every verb that speaks to a server says at the end of its help.
 pub(super) const SETTINGS: &str = "\
 Settings (environment): PROCTOR_URL, PROCTOR_API_KEY, PROCTOR_CA_FILE (an authority for https beside the
@@ -72,6 +83,13 @@ impl Remote {
         let authority = setting("PROCTOR_CA_FILE").map(Into::into).or(profile.ca_file);
         let client = Client::new(url, key, authority.as_deref())?;
         Ok((client, Shown::new(self.json)))
+    }
+}
+
+impl Period {
+    /// As the REST API has it.
+    pub(super) fn query(&self) -> [(&'static str, Option<&str>); 2] {
+        [("from", self.from.as_deref()), ("to", self.to.as_deref())]
     }
 }
 

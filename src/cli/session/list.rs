@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{COLUMNS, PATH};
 use crate::cli::Failure;
-use crate::cli::remote::{Client, Wanted};
+use crate::cli::remote::{Client, Period, Wanted};
 use crate::cli::shown::Shown;
 
 #[derive(Debug, Args)]
@@ -21,24 +21,19 @@ pub(super) struct Filter {
     /// With this label.
     #[arg(long, value_name = "KEY=VALUE")]
     label: Option<String>,
-    /// Opened from then on (RFC 3339, such as 2026-11-30T12:00:00Z).
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Opened before then.
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    period: Period,
     #[command(flatten)]
     wanted: Wanted,
 }
 
 pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(), Failure> {
-    let query = [
+    let of_these = [
         ("user", filter.user.as_deref()),
         ("virtual_server", filter.server.as_deref()),
         ("state", filter.state.as_deref()),
         ("label", filter.label.as_deref()),
-        ("from", filter.from.as_deref()),
-        ("to", filter.to.as_deref()),
     ];
+    let query = [&of_these[..], &filter.period.query()].concat();
     filter.wanted.show(opened, PATH, &query, &COLUMNS).await
 }
