@@ -33,7 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = 4_096
 SESSIONS = 64
-RENEWED_SECONDS = 4
+RENEWED_SECONDS = 10
 ARGUMENT = "x" * 186  # {"text":"…"} is then 200 bytes long.
 
 NGINX = """
@@ -119,6 +119,12 @@ class AuthorizationServer(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class Threads(http.server.ThreadingHTTPServer):
+    """Takes as many connections at once as there are accounts."""
+
+    request_queue_size = 4 * SESSIONS
 
 
 def location(port, method, url, cookie=None):
@@ -369,7 +375,7 @@ def main():
         }
         if options.mint and not options.credentials:
             sessions("own", {"type": "bearer"})
-        authorization = http.server.ThreadingHTTPServer(("127.0.0.1", 0), AuthorizationServer)
+        authorization = Threads(("127.0.0.1", 0), AuthorizationServer)
         threading.Thread(target=authorization.serve_forever, daemon=True).start()
         if options.oauth:
             there = f"http://127.0.0.1:{authorization.server_port}"
