@@ -3,6 +3,8 @@
 mod client;
 mod profile;
 
+use std::path::PathBuf;
+
 use clap::Args;
 use url::Url;
 use zeroize::Zeroizing;
@@ -53,8 +55,8 @@ pub(super) struct Period {
 pub(super) const SETTINGS: &str = "\
 Settings (environment): PROCTOR_URL, PROCTOR_API_KEY, PROCTOR_CA_FILE (an authority for https beside the
 public ones), PROCTOR_PROFILE, PROCTOR_PROFILES (a file of profiles in YAML; proctor/profiles.yaml in
-XDG_CONFIG_HOME or ~/.config when absent). A profile has url, api_key or api_key_file, and ca_file; the
-environment goes before it.
+XDG_CONFIG_HOME or ~/.config when absent). A profile has url, api_key or api_key_file, and ca_file. The
+environment goes before it, unless --profile names it; its key is sent to its own url only.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no server there or it cannot serve now.";
 
@@ -62,25 +64,27 @@ impl Remote {
     /// A client of the server, and how answers are shown.
     pub(super) fn open(&self) -> Result<(Client, Shown), Failure> {
         let profile = Profile::read(self.profile.as_deref())?;
+        // A profile that was named goes before the environment, and only a flag goes before it.
+        let setting = |name: &str, of_profile: Option<String>| match &self.profile {
+            Some(_) => of_profile.or_else(|| setting(name)),
+            None => setting(name).or(of_profile),
+        };
         let url = self
             .url
             .clone()
-            .or_else(|| setting("PROCTOR_URL"))
-            .or(profile.url)
+            .or_else(|| setting("PROCTOR_URL", profile.url.clone()))
             .ok_or("no server is named: set PROCTOR_URL, give --url, or write a profile (see --help)")?;
-        let url = Url::parse(&url).map_err(|error| format!("{url:?} is not a URL: {error}"))?;
-        let key = match setting("PROCTOR_API_KEY").map(Zeroizing::new).or(profile.api_key) {
-            Some(key) => key,
-            None => match &profile.api_key_file {
-                Some(path) => {
-                    let read = std::fs::read_to_string(path).map(Zeroizing::new);
-                    let text = read.map_err(|error| format!("failed to read {}: {error}", path.display()))?;
-                    Zeroizing::new(text.trim().to_owned())
-                }
-                None => return Err("there is no API key: set PROCTOR_API_KEY, or write a profile".into()),
-            },
+        // Its key is for its own server, and for no other that a flag or the environment names.
+        let key_of_profile = match profile.url.as_ref().is_none_or(|own| *own == url) {
+            true => profile.key()?,
+            false => None,
         };
-        let authority = setting("PROCTOR_CA_FILE").map(Into::into).or(profile.ca_file);
+        let key = setting("PROCTOR_API_KEY", key_of_profile)
+            .map(Zeroizing::new)
+            .ok_or("there is no API key for this server: set PROCTOR_API_KEY, or write a profile")?;
+        let url = Url::parse(&url).map_err(|error| format!("{url:?} is not a URL: {error}"))?;
+        let of_profile = profile.ca_file.map(|path| path.display().to_string());
+        let authority = setting("PROCTOR_CA_FILE", of_profile).map(PathBuf::from);
         let client = Client::new(url, key, authority.as_deref())?;
         Ok((client, Shown::new(self.json)))
     }

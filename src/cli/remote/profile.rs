@@ -16,8 +16,8 @@ const NAME_DEFAULT: &str = "default";
 #[serde(deny_unknown_fields)]
 pub(super) struct Profile {
     pub(super) url: Option<String>,
-    pub(super) api_key: Option<Zeroizing<String>>,
-    pub(super) api_key_file: Option<PathBuf>,
+    api_key: Option<Zeroizing<String>>,
+    api_key_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
 }
 
@@ -49,6 +49,19 @@ impl Profile {
             (None, Some(named)) => {
                 let known = profiles.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                 Err(format!("there is no profile {named:?} in {}; there are: {known}", path.display()).into())
+            }
+        }
+    }
+
+    /// Its API key.
+    pub(super) fn key(&self) -> Result<Option<String>, Failure> {
+        match (&self.api_key, &self.api_key_file) {
+            (Some(key), _) => Ok(Some(key.to_string())),
+            (None, None) => Ok(None),
+            (None, Some(path)) => {
+                let read = std::fs::read_to_string(path).map(Zeroizing::new);
+                let text = read.map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+                Ok(Some(text.trim().to_owned()))
             }
         }
     }

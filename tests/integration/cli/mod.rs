@@ -368,6 +368,12 @@ fn a_profile_names_a_server_and_its_key_and_an_error_in_it_shows_no_key() {
         Some(3),
         "default is elsewhere"
     );
+    let elsewhere = [from_profile[0], ("PROCTOR_URL", "http://127.0.0.1:1"), ("PROCTOR_API_KEY", "x")];
+    let named = operator.run_with(&["connection", "list", "--profile", "here"], &elsewhere);
+    assert!(named.status.success(), "what is named goes before the environment: {}", err(&named));
+    let verb = ["connection", "list", "--profile", "here", "--url", "http://127.0.0.1:1"];
+    let other = operator.run_with(&verb, &from_profile);
+    assert!(err(&other).contains("no API key for this server"), "its key is for itself: {}", err(&other));
     let unknown = operator.run_with(&["connection", "list", "--profile", "nowhere"], &from_profile);
     assert!(err(&unknown).contains("there are: default, here"), "{}", err(&unknown));
     std::fs::write(&profiles, "here: {api_key: swordfish, colour: red}\n").unwrap();
