@@ -312,6 +312,8 @@ def main():
                          help="measure the minting of sessions, without an account and with one")
     options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
     options = options.parse_args()
+    # Whoever ends this ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for tool in ("wrk", "nginx"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: apt-get install wrk nginx-light")
