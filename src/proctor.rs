@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, PurposeKeysInUse, Shares, day};
 use crate::config::{Config, PublicUrl};
 use crate::connect::Leftovers;
-use crate::journal::{Delivered, Journal, Listener};
+use crate::journal::{Delivered, IdempotentRequests, Journal, Listener};
 use crate::login::Logins;
 use crate::manifests::Manifests;
 use crate::mcp::Door;
@@ -52,6 +52,8 @@ pub struct Proctor {
     pub targets: Arc<Targets>,
     /// The keys of administrators and backends.
     pub api_keys: ApiKeys,
+    /// Requests that must not be carried out twice.
+    pub idempotent_requests: IdempotentRequests,
     /// Authentications that failed, at either door.
     pub failures: FailureCounter,
     /// Identity providers and their tokens.

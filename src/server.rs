@@ -111,7 +111,7 @@ impl Server {
         }
 
         let replica = ReplicaId::from(actors::new_id("rep"));
-        let Ground { journal, reader, vault, views, deliveries, pending, key_uses } =
+        let Ground { journal, reader, vault, views, deliveries, pending, key_uses, idempotent_requests } =
             opening::open(&config, &replica).await?;
         let calls = Calls::new(replica.clone());
         // First of all listeners: a revocation has cancelled its calls before anybody hears of it.
@@ -145,6 +145,7 @@ impl Server {
             logins: Logins::new(upstreams.clone(), Pace::default()),
             upstreams,
             api_keys: ApiKeys::new(key_uses),
+            idempotent_requests,
             failures: FailureCounter::default(),
             door: Default::default(),
             token_counts: Arc::default(),

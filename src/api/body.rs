@@ -61,7 +61,8 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for BodyOrNothing<T> {
     }
 }
 
-async fn read(request: &HttpRequest, mut payload: dev::Payload) -> Result<web::BytesMut, Problem> {
+/// All of a body, up to the limit.
+pub(super) async fn read(request: &HttpRequest, mut payload: dev::Payload) -> Result<web::BytesMut, Problem> {
     let bytes_max =
         request.app_data::<web::Data<Proctor>>().map_or(0, |proctor| proctor.config.body_bytes_max);
     let too_large = || {

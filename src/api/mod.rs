@@ -10,6 +10,7 @@
 
 mod answer;
 mod api_keys;
+mod as_of;
 mod audit;
 mod body;
 mod caller;
@@ -17,6 +18,7 @@ mod confirmation;
 mod connections;
 mod filters;
 mod health;
+mod idempotency;
 mod identity_providers;
 mod introspect;
 mod metrics;

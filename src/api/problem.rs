@@ -4,14 +4,15 @@
 //! its meaning or its status. No detail repeats a secret.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
-/// How long a client waits before it asks again, in seconds.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// How long a client waits before it asks again, where nothing else is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $status:literal $text:literal $title:literal;)+) => {
@@ -53,6 +54,8 @@ codes! {
     InvalidQuery = 400 "invalid_query" "A query parameter is wrong";
     /// A cursor that this list never gave out.
     InvalidCursor = 400 "invalid_cursor" "The cursor is not one of this list";
+    /// A name of a request that is none.
+    InvalidIdempotencyKey = 400 "invalid_idempotency_key" "The Idempotency-Key is none";
     /// No key, or one that is worth nothing.
     Unauthenticated = 401 "unauthenticated" "A valid API key is needed";
     /// A key whose time is over.
@@ -129,6 +132,10 @@ codes! {
     UserBlocked = 409 "user_blocked" "The user is blocked";
     /// Somebody else wrote the same at the same time.
     WrittenMeanwhile = 409 "written_meanwhile" "Somebody else wrote the same meanwhile";
+    /// The same request is on its way.
+    RequestInProgress = 409 "request_in_progress" "The same request is being carried out";
+    /// A request that was begun, and of whose end nothing is known.
+    OutcomeUnknown = 409 "outcome_unknown" "Nobody knows whether the request was carried out";
     /// What it was sealed with is destroyed.
     Erased = 410 "erased" "It was erased";
     /// Too long.
@@ -165,12 +172,16 @@ codes! {
     InvalidTerms = 422 "invalid_terms" "A session cannot be opened on these terms";
     /// An upstream that may not be reached as it is set.
     UpstreamRefused = 422 "upstream_not_allowed" "The upstream may not be reached as it is set";
+    /// A name that another request has.
+    IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key is that of another request";
     /// Our fault.
     Internal = 500 "internal" "Proctor failed";
     /// The upstream failed.
     UpstreamFailed = 502 "upstream_failed" "The upstream failed";
     /// The journal cannot be written or read now.
     JournalUnavailable = 503 "journal_unavailable" "The journal cannot be used now";
+    /// The journal could not say whether it was written.
+    InDoubt = 503 "in_doubt" "It may have been carried out or not";
     /// The journal was found to be damaged.
     JournalHalted = 503 "journal_halted" "The journal is halted";
     /// What an answer needs is not loaded or keeps changing.
@@ -196,6 +207,7 @@ pub struct Problem {
 struct More {
     members: Map<String, Value>,
     allow: Option<String>,
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
@@ -216,6 +228,13 @@ impl Problem {
     #[must_use]
     pub(super) fn allowing(mut self, methods: &[&str]) -> Self {
         self.more.get_or_insert_default().allow = Some(methods.join(", "));
+        self
+    }
+
+    /// The same with how long a client waits before it asks again.
+    #[must_use]
+    pub(super) fn retried_after(mut self, wait: Duration) -> Self {
+        self.more.get_or_insert_default().retry_after = Some(wait);
         self
     }
 
@@ -259,8 +278,10 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CACHE_CONTROL, "no-store"));
-        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        let asked_again = self.more.as_ref().and_then(|more| more.retry_after);
+        let is_passing = self.status_code() == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(wait) = asked_again.or(is_passing.then_some(RETRY_AFTER)) {
+            response.insert_header((header::RETRY_AFTER, wait.as_secs()));
         }
         if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"proctor\""));
@@ -269,7 +290,10 @@ impl ResponseError for Problem {
         if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(allow).ok()) {
             response.insert_header((header::ALLOW, allow));
         }
-        response.content_type("application/problem+json").body(self.document().to_string())
+        let mut response =
+            response.content_type("application/problem+json").body(self.document().to_string());
+        response.extensions_mut().insert(self.code);
+        response
     }
 }
 

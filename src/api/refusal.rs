@@ -39,7 +39,8 @@ where
 impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Self {
         let code = match &error {
-            AppendError::Store(_) | AppendError::InDoubt(_) => Code::JournalUnavailable,
+            AppendError::Store(_) => Code::JournalUnavailable,
+            AppendError::InDoubt(_) => Code::InDoubt,
             AppendError::SideWriteExists { .. } => Code::WrittenMeanwhile,
             AppendError::Halted(_) => Code::JournalHalted,
             AppendError::Stopping => Code::Stopping,

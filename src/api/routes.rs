@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Scope, web};
 use proctor_domain::api_key::Role;
 
 use super::caller::authenticate;
+use super::idempotency::once;
 use super::problem::{Code, Problem};
 use super::{
     api_keys, audit, connections, identity_providers, introspect, purpose_keys, revocations, sessions, users,
@@ -154,7 +155,7 @@ routes! {
 /// All of the table, behind the authentication.
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     let scope = registered(web::scope(PREFIX)).default_service(web::to(super::not_found));
-    config.service(scope.wrap(from_fn(authenticate)));
+    config.service(scope.wrap(from_fn(once)).wrap(from_fn(authenticate)));
 }
 
 /// What the route that a request is for needs; nothing when there is no such route.

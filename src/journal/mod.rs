@@ -12,6 +12,7 @@ mod delivery;
 mod handle;
 mod head;
 mod head_file;
+mod idempotent_requests;
 mod key_uses;
 mod measures;
 mod moved;
@@ -29,6 +30,7 @@ pub use deliveries::{Attempt, Deliveries, Delivery, DeliveryState, NEXT_OF_MAX, 
 pub use delivery::{Delivered, Listener};
 pub use handle::{Journal, JournalConfig};
 pub use head::{HEAD_AGE_MS_MAX, Head};
+pub use idempotent_requests::{Begun, IdempotentRequests};
 pub use key_uses::KeyUses;
 pub use measures::Measures;
 pub use moved::MovedAway;

@@ -8,7 +8,8 @@ use super::{StartError, VIEWS_FILE};
 use crate::config::{Config, StoreConfig};
 use crate::journal::postgres::{self, PostgresConfig};
 use crate::journal::{
-    Deliveries, Journal, JournalConfig, KeyUses, PendingCredentials, Reader, Rows, Store, StoreError, sqlite,
+    Deliveries, IdempotentRequests, Journal, JournalConfig, KeyUses, PendingCredentials, Reader, Rows, Store,
+    StoreError, sqlite,
 };
 use crate::vault::Vault;
 use crate::views::ViewsPlace;
@@ -22,6 +23,7 @@ pub(super) struct Ground {
     pub(super) deliveries: Deliveries,
     pub(super) pending: PendingCredentials,
     pub(super) key_uses: KeyUses,
+    pub(super) idempotent_requests: IdempotentRequests,
 }
 
 /// Opens the store that is configured.
@@ -63,8 +65,9 @@ async fn stand_on<S: Store>(
     };
     let journal = Journal::open(store, Arc::clone(&reader), settings).await?;
     let (deliveries, key_uses) = (Deliveries::new(Arc::clone(&rows)), KeyUses::new(Arc::clone(&rows)));
+    let idempotent_requests = IdempotentRequests::new(Arc::clone(&rows));
     let pending = PendingCredentials::new(rows);
-    Ok(Ground { journal, reader, vault, views, deliveries, pending, key_uses })
+    Ok(Ground { journal, reader, vault, views, deliveries, pending, key_uses, idempotent_requests })
 }
 
 async fn open_vault(

@@ -54,6 +54,7 @@ struct Keys {
     cursors: Ring,
     mcp_sessions: Ring,
     connect: Ring,
+    answers: Ring,
     verifiers: Vec<(String, KeyedHash)>,
     oldest_verifier: usize,
 }
@@ -277,6 +278,19 @@ impl Vault {
         self.keys.load().connect.open(Identity::Connect { what }, text)
     }
 
+    /// Seals what is kept of a request and its answer for whoever asks again.
+    pub fn seal_answer(&self, request: &str, plain: &[u8]) -> Vec<u8> {
+        self.keys.load().answers.seal_bytes(Identity::Answer { request }, plain)
+    }
+
+    /// Opens what [`Vault::seal_answer`] sealed.
+    ///
+    /// # Errors
+    /// When it belongs to another request, or was changed.
+    pub fn open_answer(&self, request: &str, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        self.keys.load().answers.open_bytes(Identity::Answer { request }, sealed)
+    }
+
     /// The secret that proves to an authorization server that whoever brings a code is who asked for
     /// it (RFC 7636). It follows from a key, the link and the start, so that nobody has to keep it. None
     /// when there is no such key; an empty name is that of the first one, before there were others.
@@ -339,6 +353,7 @@ impl Keys {
             cursors: Ring::new(all_of(keys, Purpose::Cursors)),
             mcp_sessions: Ring::new(all_of(keys, Purpose::McpSessions)),
             connect: Ring::new(all_of(keys, Purpose::Connect)),
+            answers: Ring::new(all_of(keys, Purpose::Answers)),
             verifiers: all_of(keys, Purpose::Connect)
                 .map(|key| (key.kid.clone(), KeyedHash::new(&key.bytes)))
                 .collect(),

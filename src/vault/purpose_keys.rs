@@ -32,17 +32,20 @@ pub enum Purpose {
     McpSessions,
     /// Seals what goes through the browsers of people who connect accounts.
     Connect,
+    /// Seals answers that are kept for whoever asks again.
+    Answers,
 }
 
 impl Purpose {
     /// Every purpose: each needs at least one key.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TokenSigning,
         Self::Digests,
         Self::BlindIndexes,
         Self::Cursors,
         Self::McpSessions,
         Self::Connect,
+        Self::Answers,
     ];
 
     /// The name as stored.
@@ -54,6 +57,7 @@ impl Purpose {
             Self::Cursors => "cursors",
             Self::McpSessions => "mcp_sessions",
             Self::Connect => "connect",
+            Self::Answers => "answers",
         }
     }
 

@@ -133,6 +133,11 @@ pub enum Identity<'a> {
         /// What it is: a link, a state or a code.
         what: &'a str,
     },
+    /// An answer that is kept for whoever asks again.
+    Answer {
+        /// The request, as it is found.
+        request: &'a str,
+    },
     /// What a legacy MCP session id holds.
     McpSession {
         /// The session of the token that it was issued to, `ses_…`.
@@ -171,6 +176,7 @@ impl Identity<'_> {
             Self::PendingCredential { subject, connection, link } => {
                 put(11, &[subject.as_bytes(), connection.as_bytes(), link.as_bytes()])
             }
+            Self::Answer { request } => put(17, &[request.as_bytes()]),
             Self::WebhookSecret { webhook, generation } => {
                 put(16, &[webhook.as_bytes(), &generation.to_be_bytes()])
             }
@@ -197,6 +203,7 @@ impl fmt::Display for Identity<'_> {
             }
             Self::PurposeKey { purpose, kid } => write!(f, "the {purpose} key {kid}"),
             Self::Cursor => f.write_str("the cursor"),
+            Self::Answer { .. } => f.write_str("the kept answer"),
             Self::Connect { what } => write!(f, "the {what}"),
             Self::PendingCredential { subject, connection, link } => {
                 write!(f, "what {link} brought of {subject} for {connection:?}")

@@ -56,7 +56,12 @@ impl Ring {
         if plain.len() > SEALED_TEXT_BYTES_MAX {
             return Err(TooLong { bytes: plain.len() });
         }
-        Ok(URL_SAFE_NO_PAD.encode(self.0[0].seal(identity, plain)))
+        Ok(URL_SAFE_NO_PAD.encode(self.seal_bytes(identity, plain)))
+    }
+
+    /// The same for what we keep ourselves.
+    pub(super) fn seal_bytes(&self, identity: Identity<'_>, plain: &[u8]) -> Vec<u8> {
+        self.0[0].seal(identity, plain)
     }
 
     pub(super) fn open(&self, identity: Identity<'_>, text: &str) -> Result<Vec<u8>, OpenError> {
@@ -65,10 +70,14 @@ impl Ring {
             return Err(format());
         }
         let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| format())?;
-        let by = sealed_by(&sealed).ok_or_else(format)?;
+        self.open_bytes(identity, &sealed)
+    }
+
+    pub(super) fn open_bytes(&self, identity: Identity<'_>, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let by = sealed_by(sealed).ok_or_else(|| OpenError::format(identity))?;
         // An unknown key is reported by the newest one.
         let sealer = self.0.iter().find(|sealer| sealer.id() == by).unwrap_or(&self.0[0]);
-        sealer.open(identity, &sealed)
+        sealer.open(identity, sealed)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod agent;
 mod api_keys;
+mod as_of;
 mod asking_for_accounts;
 mod audit;
 mod blocking;
@@ -18,6 +19,7 @@ mod door_legacy;
 mod door_modern;
 mod environment;
 mod http;
+mod idempotency;
 mod introspection;
 mod isolation;
 mod limits;

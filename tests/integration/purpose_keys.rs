@@ -18,8 +18,8 @@ use crate::http::Request;
 use crate::rest::Session;
 use crate::world::{ADMIN_KEY, Server, World, wait_until};
 
-const PURPOSES: [&str; 6] =
-    ["token_signing", "digests", "blind_indexes", "cursors", "mcp_sessions", "connect"];
+const PURPOSES: [&str; 7] =
+    ["token_signing", "digests", "blind_indexes", "cursors", "mcp_sessions", "connect", "answers"];
 
 fn desk() -> (World, Upstream) {
     let world = World::start_behind_url(&[]);

@@ -50,7 +50,8 @@ pub(in crate::api) async fn rotate(
         | Purpose::BlindIndexes
         | Purpose::Cursors
         | Purpose::McpSessions
-        | Purpose::Connect => SECONDS_DEFAULT,
+        | Purpose::Connect
+        | Purpose::Answers => SECONDS_DEFAULT,
     });
     if !(SECONDS_MIN..=SECONDS_MAX).contains(&after_seconds) {
         let detail = format!("after_seconds is {after_seconds}: choose {SECONDS_MIN} to {SECONDS_MAX}");

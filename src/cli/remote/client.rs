@@ -21,6 +21,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use crate::actors::new_id;
 use crate::cli::Failure;
 
 /// How long it takes at most to reach a server.
@@ -158,39 +159,57 @@ impl Client {
         }
     }
 
-    /// Sends one request, and reads what comes back whatever it says.
+    /// Sends one request, and reads what comes back whatever it says. Where the answer is lost, it is sent
+    /// once more, with a name by which the server knows that it is the same.
     pub(in crate::cli) async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response<Bytes>, Failure> {
+        let name = new_id("cli");
         let stream = self.connect().await?;
+        match self.exchange_on(stream, &method, path, body, &name).await {
+            Err(_) => self.exchange_on(self.connect().await?, &method, path, body, &name).await,
+            answer => answer,
+        }
+        .map_err(|reason| self.unreachable(&format!("the answer was lost ({reason})")))
+    }
+
+    async fn exchange_on(
+        &self,
+        stream: TcpStream,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        name: &str,
+    ) -> Result<Response<Bytes>, Failure> {
         let host = match self.url.port() {
             Some(port) => format!("{}:{port}", self.url.host_str().unwrap_or_default()),
             None => self.url.host_str().unwrap_or_default().to_owned(),
         };
         let request = Request::builder()
-            .method(method)
+            .method(method.clone())
             .uri(format!("{}{path}", self.url.path().trim_end_matches('/')))
             .header("host", host)
             .header("user-agent", concat!("proctor/", env!("CARGO_PKG_VERSION")))
             .header("authorization", format!("Bearer {}", *self.key))
             .header("content-type", "application/json")
+            .header("idempotency-key", name)
             .body(Full::new(body.map_or_else(Bytes::new, |body| body.to_string().into())))?;
         let exchanged = async {
             match &self.tls {
                 None => exchanged(stream, request).await,
                 Some(tls) => {
-                    let name = self.server_name()?;
-                    let stream = tls.connect(name, stream).await.map_err(|error| self.unreachable(&error))?;
+                    let server = self.server_name()?;
+                    let stream = tls.connect(server, stream).await?;
                     exchanged(stream, request).await
                 }
             }
         };
         match tokio::time::timeout(ANSWER_WAIT, exchanged).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.unreachable(&format!("no answer within {} s", ANSWER_WAIT.as_secs()))),
+            Err(_) => Err(format!("nothing came within {} s", ANSWER_WAIT.as_secs()).into()),
         }
     }
 

@@ -30,8 +30,8 @@ enum Verb {
     #[command(after_help = example("proctor session list --user ada --state open"))]
     List(list::Filter),
     /// Show one session.
-    #[command(after_help = example("proctor session show ses_0190a5b1000070008000000000000000"))]
-    Show(Identified),
+    #[command(after_help = example("proctor session show ses_0190a5b1000070008000000000000000 --at 2026-11-22T09:30:00Z"))]
+    Show(show::Show),
     /// Show everything that happened in a session, in order.
     #[command(after_help = example("proctor session timeline ses_0190a5b1000070008000000000000000 --json"))]
     Timeline(timeline::Timeline),
@@ -65,13 +65,6 @@ pub(super) fn seen_by_all(revoked: &Value) -> String {
     }
 }
 
-/// One session.
-#[derive(Debug, Args)]
-struct Identified {
-    /// The session's identifier, `ses_…`.
-    id: String,
-}
-
 fn path(id: &str, more: &str) -> String {
     format!("{PATH}/{}{more}", part(id))
 }
@@ -81,7 +74,7 @@ pub(super) async fn run(command: SessionCommand) -> Result<(), Failure> {
     match command.verb {
         Verb::Mint(wanted) => mint::run(&opened, &wanted).await,
         Verb::List(filter) => list::run(&opened, &filter).await,
-        Verb::Show(Identified { id }) => show::run(&opened, &id).await,
+        Verb::Show(wanted) => show::run(&opened, &wanted).await,
         Verb::Timeline(wanted) => timeline::run(&opened, &wanted).await,
         Verb::Revoke(wanted) => revoke::run(&opened, &wanted).await,
     }

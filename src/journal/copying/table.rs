@@ -79,7 +79,7 @@ pub static PAYLOADS: Table = Table {
 
 /// Everything else. The leases have all ended, and yet they are needed: they tell the sweeper whose
 /// calls it has to give up. `webhook_lead` is not copied: it says for a few seconds who delivers.
-pub static OTHERS: [Table; 12] = [
+pub static OTHERS: [Table; 13] = [
     Table {
         name: "definitions",
         columns: &[("digest", Kind::Text), ("json", Kind::Text)],
@@ -181,6 +181,17 @@ pub static OTHERS: [Table; 12] = [
         columns: &[("key", Kind::Text), ("used_at", Kind::Integer)],
         key_columns: 1,
         long: None,
+    },
+    Table {
+        name: "idempotent_requests",
+        columns: &[
+            ("request", Kind::Text),
+            ("replica", Kind::Text),
+            ("began_at", Kind::Integer),
+            ("sealed", Kind::Bytes),
+        ],
+        key_columns: 1,
+        long: Some("sealed"),
     },
     Table {
         name: "leases",

@@ -84,7 +84,7 @@ async fn a_journal_goes_from_every_store_to_every_other_and_back_unchanged() {
     let copied = copy_between(&first, &second).await.unwrap();
     assert_eq!((copied.head, copied.sealed), (Position(6), 3));
     let counts: Vec<_> = copied.tables.iter().map(|table| table.rows).collect();
-    assert_eq!(counts, [6, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2]);
+    assert_eq!(counts, [6, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2]);
     assert_eq!(copy_between(&second, &third).await.unwrap(), copied);
     assert_eq!(copy_between(&third, &fourth).await.unwrap(), copied);
     let fifth = fourth.another();

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0006_webhooks.sql"),
     include_str!("../../../migrations/postgres/0007_master_keys.sql"),
     include_str!("../../../migrations/postgres/0008_keys.sql"),
+    include_str!("../../../migrations/postgres/0009_idempotent_requests.sql"),
 ];
 
 /// Held while the schema is brought up to date: "proctorM".

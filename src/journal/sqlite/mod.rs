@@ -52,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0005_webhooks.sql"),
     include_str!("../../../migrations/sqlite/0006_master_keys.sql"),
     include_str!("../../../migrations/sqlite/0007_keys.sql"),
+    include_str!("../../../migrations/sqlite/0008_idempotent_requests.sql"),
 ];
 
 /// What a trigger says when the installation has gone.

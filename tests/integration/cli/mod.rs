@@ -2,6 +2,8 @@
 
 mod files;
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -398,4 +400,35 @@ fn each_verb_has_a_help_with_an_example_and_shells_complete_it() {
         let script = operator.says(&["completions", shell]);
         assert!(script.contains("connection") && script.contains("timeline"), "{shell}");
     }
+}
+
+#[test]
+fn a_command_whose_answer_is_lost_is_sent_again_and_done_once() {
+    let world = World::start();
+    let upstream = Upstream::start(Options::default());
+    world.desk(&upstream);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = world.address;
+    let between = std::thread::spawn(move || {
+        for is_last in [false, true] {
+            let (near, _) = listener.accept().unwrap();
+            let far = TcpStream::connect(server).unwrap();
+            let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            // What the server has done is not heard of the first time.
+            let mut answer = [0];
+            (&far).read_exact(&mut answer).unwrap();
+            if is_last {
+                (&near).write_all(&answer).unwrap();
+                std::io::copy(&mut &far, &mut &near).unwrap();
+            }
+            near.shutdown(Shutdown::Both).unwrap();
+        }
+    });
+    let operator = Operator { world: &world };
+    let minted = operator.run_with(&["session", "mint", "desk", "ada"], &[("PROCTOR_URL", &url)]);
+    assert!(minted.status.success(), "{}", err(&minted));
+    between.join().unwrap();
+    assert_eq!(world.pages("/api/v1/sessions").len(), 1);
 }

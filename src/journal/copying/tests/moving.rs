@@ -162,12 +162,13 @@ async fn a_process_that_runs_while_the_mark_is_introduced_goes_on(site: Site) {
              ALTER TABLE user_credentials DROP COLUMN previous_sealed;
              DROP TABLE webhook_secrets; DROP TABLE webhook_cursors; DROP TABLE webhook_deliveries;
              DROP TABLE webhook_lead; ALTER TABLE leases DROP COLUMN master_keys;
-             ALTER TABLE purpose_keys DROP COLUMN active_at; DROP TABLE api_key_uses"
+             ALTER TABLE purpose_keys DROP COLUMN active_at; DROP TABLE api_key_uses;
+             DROP TABLE idempotent_requests"
         }
         false => {
             "DROP FUNCTION nothing_is_added_after_a_move CASCADE;
              DROP TABLE moves, pending_credentials, webhook_secrets, webhook_cursors, webhook_deliveries,
-                 webhook_lead, api_key_uses;
+                 webhook_lead, api_key_uses, idempotent_requests;
              ALTER TABLE purpose_keys DROP COLUMN active_at;
              ALTER TABLE user_credentials DROP COLUMN previous_generation, DROP COLUMN previous_sealed;
              ALTER TABLE leases DROP COLUMN master_keys;
