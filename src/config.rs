@@ -10,6 +10,7 @@ mod ends;
 mod master_keys;
 mod public_url;
 mod reader;
+mod traces;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,6 +24,7 @@ pub use database::{DatabaseUrl, StoreConfig};
 pub use ends::Ends;
 pub use master_keys::Custody;
 pub use public_url::PublicUrl;
+pub use traces::{TracesConfig, TracesHeaders};
 
 use crate::vault::MasterKeys;
 use reader::Reader;
@@ -108,6 +110,8 @@ pub struct Config {
     pub webhook_retry_first: Duration,
     /// `PROCTOR_WEBHOOK_RETRY_FOR_SECONDS`: for how long it is tried.
     pub webhook_retry_for: Duration,
+    /// Where traces are told, if anywhere.
+    pub traces: Option<TracesConfig>,
     /// `PROCTOR_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `PROCTOR_LOG`: what is logged, as `tracing`'s filters have it.
@@ -236,6 +240,8 @@ impl Config {
             })
             .unwrap_or_else(|| LOG_FILTER_DEFAULT.to_owned());
 
+        let traces = traces::read(&mut reader);
+
         let errors = reader.into_errors();
         match (master_keys, admin_key, listen) {
             (Some(master_keys), Some(admin_key), Some(listen)) if errors.is_empty() => Ok(Self {
@@ -258,6 +264,7 @@ impl Config {
                 allowed,
                 webhook_retry_first,
                 webhook_retry_for,
+                traces,
                 log_format,
                 log_filter,
             }),

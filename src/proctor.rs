@@ -16,6 +16,7 @@ use crate::manifests::Manifests;
 use crate::mcp::Door;
 use crate::targets::Targets;
 use crate::token_count::TokenCounts;
+use crate::traces::Traces;
 use crate::upstream::Upstreams;
 use crate::vault::Vault;
 use crate::views::Views;
@@ -70,6 +71,8 @@ pub struct Proctor {
     pub webhooks: Arc<Webhooks>,
     /// What the agents' door keeps in mind.
     pub door: Door,
+    /// Who is told how calls went.
+    pub traces: Traces,
     /// Every event that changes what a session may see or do.
     pub changes: broadcast::Sender<Delivered>,
     /// Set when Proctor is stopping: no new work is taken.

@@ -28,6 +28,7 @@ use crate::login::{Logins, Pace};
 use crate::manifests::Manifests;
 use crate::proctor::{Changes, Proctor};
 use crate::targets::Targets;
+use crate::traces::Traces;
 use crate::upstream::{Limits, Upstreams};
 use crate::vault::VaultError;
 use crate::views::{JournalSource, Views};
@@ -76,6 +77,9 @@ pub enum StartError {
     /// The projections cannot be used.
     #[error(transparent)]
     Views(#[from] crate::views::ViewsError),
+    /// Traces cannot be told.
+    #[error(transparent)]
+    Traces(#[from] crate::traces::TracesError),
     /// The journal stopped while the server started.
     #[error(transparent)]
     Append(#[from] crate::journal::AppendError),
@@ -136,6 +140,7 @@ impl Server {
         let targets = Targets::new(Arc::clone(&vault), Arc::clone(&reader), upstreams.clone());
         let targets = Arc::new(targets);
         journal.listen(Arc::clone(&targets) as _).await?;
+        let traces = Traces::open(config.traces.as_ref())?;
         let proctor = Arc::new(Proctor {
             changes: sender,
             purpose_keys,
@@ -147,6 +152,7 @@ impl Server {
             api_keys: ApiKeys::new(key_uses),
             idempotent_requests,
             failures: FailureCounter::default(),
+            traces,
             door: Default::default(),
             token_counts: Arc::default(),
             views,
@@ -225,6 +231,7 @@ impl Server {
             tracing::debug!(%error, "another replica delivers to webhooks in a while only");
         }
         proctor.journal.stop().await;
+        proctor.traces.stop().await;
         tracing::info!("stopped");
         served.unwrap_or_else(|error| Err(io::Error::other(error)))
     }

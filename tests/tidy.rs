@@ -26,6 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("upstream", &["journal"]),
     ("opening", &["actors", "journal", "vault"]),
     ("targets", &["actors", "journal", "upstream", "vault"]),
+    ("named_server", &[]),
+    ("traces", &["config", "named_server"]),
 ];
 
 /// The doors do not know each other.

@@ -1,7 +1,7 @@
 //! `GET /metrics`: how this replica does, for Prometheus.
 //!
-//! **Invariants.** Numbers, the names of doors and stable codes, nothing else: no key is asked for, so nothing here may
-//! tell of users, sessions, virtual servers or tools.
+//! **Invariants.** Numbers, stable codes and the names that administrators have given to virtual servers and
+//! connections, nothing else: nothing here tells of users, single sessions or tools.
 
 use std::sync::atomic::AtomicU64;
 
@@ -15,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::actors::now;
 use crate::proctor::Proctor;
 use crate::views::Health;
 
@@ -35,8 +36,15 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 }
 
 async fn metrics(proctor: web::Data<Proctor>) -> HttpResponse {
+    let mut registry = registry(&proctor);
+    // Without an answer there is no number, and whoever watches sees that.
+    if let Ok(open) = proctor.views.count_all_open_sessions(now()).await {
+        let gauge = Gauge::<u64, AtomicU64>::default();
+        gauge.set(open);
+        registry.register("sessions_open", "Sessions that are open, of all replicas", gauge);
+    }
     let mut text = String::new();
-    match encode(&mut text, &registry(&proctor)) {
+    match encode(&mut text, &registry) {
         Ok(()) => HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .content_type(OPEN_METRICS)

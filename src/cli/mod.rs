@@ -117,6 +117,10 @@ Settings (environment):
   PROCTOR_RESULT_BYTES_MAX      longest tool result (16 MiB)
   PROCTOR_LOG                   what is logged, such as info or proctor=debug
   PROCTOR_LOG_FORMAT            text or json
+  OTEL_EXPORTER_OTLP_ENDPOINT   a collector of traces, OTLP over HTTP, such as http://127.0.0.1:4318
+  OTEL_EXPORTER_OTLP_HEADERS    headers for it, as name=value,name=value
+  OTEL_TRACES_SAMPLER_ARG       which part of the traces that begin here is told, 0 to 1 (1)
+  OTEL_SERVICE_NAME             as what this server appears there (proctor)
 
 Example:
   PROCTOR_MASTER_KEY=$(openssl rand -base64 32) PROCTOR_ADMIN_KEY=$(openssl rand -hex 24) \\

@@ -86,10 +86,13 @@ fn everything_that_is_wrong_is_said_at_once() {
         ("PROCTOR_ALLOWED_ORIGINS", "x"),
         ("PROCTOR_LOG_FORMAT", "xml"),
         ("PROCTOR_LOG", "a=b=c"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
     ]);
     let mut settings: Vec<_> = wrong.iter().map(|(setting, _)| *setting).collect();
     settings.dedup();
-    assert_eq!(settings.len(), 20, "{wrong:#?}");
+    assert_eq!(settings.len(), 23, "{wrong:#?}");
     for (setting, wrong) in &wrong {
         assert!(wrong.contains(": "), "{setting} does not say what to do: {wrong}");
     }

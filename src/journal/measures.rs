@@ -5,6 +5,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -26,6 +27,9 @@ pub struct Measures {
     pub(super) append_seconds: Histogram,
     pub(super) batch_appends: Histogram,
     pub(super) events: Counter,
+    /// Appends and questions that wait while others are served.
+    pub(super) waiting: Gauge,
+    pub(super) store_errors: Counter,
     pub(super) decided_again: Counter,
     pub(super) stale: Counter,
     conflicts: Family<Conflict, Counter>,
@@ -43,6 +47,8 @@ impl Default for Measures {
             )),
             batch_appends: Histogram::new(exponential_buckets(1.0, 2.0, BATCH_BUCKETS)),
             events: Counter::default(),
+            waiting: Gauge::default(),
+            store_errors: Counter::default(),
             decided_again: conflict("decided_again"),
             stale: conflict("stale"),
             conflicts,
@@ -64,6 +70,12 @@ impl Measures {
             self.batch_appends.clone(),
         );
         registry.register("journal_events", "Events that this replica wrote", self.events.clone());
+        registry.register(
+            "journal_waiting",
+            "Appends and questions that waited while the last group was taken",
+            self.waiting.clone(),
+        );
+        registry.register("store_errors", "Times that the journal's store failed", self.store_errors.clone());
         registry.register(
             "journal_conflicts",
             "Decisions whose grounds had moved: made again under the lock, or handed back as stale",

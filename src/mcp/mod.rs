@@ -54,7 +54,7 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 pub struct Door {
     streams: streams::Streams,
     repeats: repeats::Repeats,
-    refused: measures::Refused,
+    measures: measures::Measures,
     gate: OnceLock<Arc<dyn Gate>>,
     /// Cancelled when open streams have to end.
     closing: CancellationToken,
@@ -69,7 +69,7 @@ impl Door {
 
     /// Adds what it counts.
     pub fn register(&self, registry: &mut Registry) {
-        self.refused.register(registry);
+        self.measures.register(registry);
     }
 
     fn gate(&self, proctor: &Proctor) -> Arc<dyn Gate> {

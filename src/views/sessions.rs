@@ -228,31 +228,46 @@ impl Views {
         let counts = self.pool.ask(Question { statements: of.counts(at), row: |row| row.count(0) }).await?;
         Ok(counts.into_iter().sum())
     }
+
+    /// How many sessions of everybody are open at this time.
+    ///
+    /// # Errors
+    /// When the views cannot be read.
+    pub async fn count_all_open_sessions(&self, at: Micros) -> Result<u64, ViewsError> {
+        let statements = vec![count_open(None, None, at)];
+        let counts = self.pool.ask(Question { statements, row: |row| row.count(0) }).await?;
+        Ok(counts.into_iter().sum())
+    }
 }
 
 impl SessionsOf {
     /// Statements that count the open ones, to be summed.
     pub(super) fn counts(&self, at: Micros) -> Vec<Statement> {
         match self {
-            Self::Subject(subject) => vec![count_open("t.subject", subject.as_str(), None, at)],
-            Self::VirtualServer(name) => vec![count_open("t.virtual_server", name.as_str(), None, at)],
+            Self::Subject(subject) => vec![count_open(Some(("t.subject", subject.as_str())), None, at)],
+            Self::VirtualServer(name) => {
+                vec![count_open(Some(("t.virtual_server", name.as_str())), None, at)]
+            }
             Self::Connection { name, virtual_servers } => virtual_servers
                 .iter()
-                .map(|server| count_open("t.virtual_server", server.as_str(), Some(name.as_str()), at))
+                .map(|server| {
+                    count_open(Some(("t.virtual_server", server.as_str())), Some(name.as_str()), at)
+                })
                 .collect(),
         }
     }
 }
 
-fn count_open(column: &str, id: &str, connection: Option<&str>, at: Micros) -> Statement {
+/// Counts the open ones, those with this value in a column or all.
+fn count_open(of: Option<(&str, &str)>, connection: Option<&str>, at: Micros) -> Statement {
     let mut asked = Statement::default();
-    let id = asked.place_text(id);
+    let of = of.map_or_else(String::new, |(column, id)| format!("{column} = {} AND ", asked.place_text(id)));
     // No session lives longer, so none opened before can be open.
     let earliest = asked.place(Bound::Integer(at.0 - i64::from(TTL_SECONDS_MAX) * 1_000_000));
     let from = first_at("sessions", "opened_at_us", &earliest);
     let at = asked.place(Bound::Integer(at.0));
     let mut sql = format!(
-        "SELECT COUNT(*) FROM sessions t WHERE {column} = {id} AND t.position >= {from} \
+        "SELECT COUNT(*) FROM sessions t WHERE {of}t.position >= {from} \
          AND t.expires_at_us > {at} AND t.revoked_position IS NULL"
     );
     let mut not_cut = |kind: &str, id: &str| {

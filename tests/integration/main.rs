@@ -37,6 +37,7 @@ mod routes;
 mod sessions;
 mod store_copy;
 mod store_moved;
+mod traces;
 mod two_processes;
 mod user_connections;
 mod virtual_servers;

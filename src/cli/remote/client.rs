@@ -4,28 +4,20 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::actors::new_id;
 use crate::cli::Failure;
+use crate::named_server::{self, NamedServer};
 
-/// How long it takes at most to reach a server.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long an answer takes at most: a revocation waits for every replica, a test for an upstream.
 const ANSWER_WAIT: Duration = Duration::from_secs(90);
 
@@ -65,9 +57,8 @@ pub(in crate::cli) struct Unreachable {
 
 /// Speaks to one server with one key.
 pub(in crate::cli) struct Client {
-    url: Url,
+    server: NamedServer,
     key: Zeroizing<String>,
-    tls: Option<TlsConnector>,
 }
 
 impl Client {
@@ -78,19 +69,12 @@ impl Client {
         key: Zeroizing<String>,
         authority: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let tls = match url.scheme() {
-            "http" => None,
-            "https" => Some(tls(authority)?),
-            other => {
-                return Err(format!("{other}: is no way to a server: give a URL of http or https").into());
-            }
-        };
-        Ok(Self { url, key, tls })
+        Ok(Self { server: NamedServer::new(url, authority)?, key })
     }
 
     /// Where the server is.
     pub(in crate::cli) fn url(&self) -> &Url {
-        &self.url
+        self.server.url()
     }
 
     /// Sends one request and reads the answer as JSON.
@@ -168,9 +152,10 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Response<Bytes>, Failure> {
         let name = new_id("cli");
-        let stream = self.connect().await?;
+        let connect = async || self.server.connect().await.map_err(|error| self.unreachable(&error));
+        let stream = connect().await?;
         match self.exchange_on(stream, &method, path, body, &name).await {
-            Err(_) => self.exchange_on(self.connect().await?, &method, path, body, &name).await,
+            Err(_) => self.exchange_on(connect().await?, &method, path, body, &name).await,
             answer => answer,
         }
         .map_err(|reason| self.unreachable(&format!("the answer was lost ({reason})")))
@@ -183,89 +168,25 @@ impl Client {
         path: &str,
         body: Option<&Value>,
         name: &str,
-    ) -> Result<Response<Bytes>, Failure> {
-        let host = match self.url.port() {
-            Some(port) => format!("{}:{port}", self.url.host_str().unwrap_or_default()),
-            None => self.url.host_str().unwrap_or_default().to_owned(),
-        };
+    ) -> Result<Response<Bytes>, named_server::Error> {
         let request = Request::builder()
             .method(method.clone())
-            .uri(format!("{}{path}", self.url.path().trim_end_matches('/')))
-            .header("host", host)
+            .uri(format!("{}{path}", self.url().path().trim_end_matches('/')))
+            .header("host", self.server.host())
             .header("user-agent", concat!("proctor/", env!("CARGO_PKG_VERSION")))
             .header("authorization", format!("Bearer {}", *self.key))
             .header("content-type", "application/json")
             .header("idempotency-key", name)
             .body(Full::new(body.map_or_else(Bytes::new, |body| body.to_string().into())))?;
-        let exchanged = async {
-            match &self.tls {
-                None => exchanged(stream, request).await,
-                Some(tls) => {
-                    let server = self.server_name()?;
-                    let stream = tls.connect(server, stream).await?;
-                    exchanged(stream, request).await
-                }
-            }
-        };
-        match tokio::time::timeout(ANSWER_WAIT, exchanged).await {
+        match tokio::time::timeout(ANSWER_WAIT, self.server.exchange(stream, request)).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("nothing came within {} s", ANSWER_WAIT.as_secs()).into()),
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, Failure> {
-        let port = self.url.port_or_known_default().unwrap_or_default();
-        let host = match self.url.host() {
-            Some(Host::Domain(name)) => name.to_owned(),
-            Some(Host::Ipv4(address)) => address.to_string(),
-            Some(Host::Ipv6(address)) => address.to_string(),
-            None => String::new(),
-        };
-        match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect((host.as_str(), port))).await {
-            Ok(connected) => connected.map_err(|error| self.unreachable(&error)),
-            Err(_) => Err(self.unreachable(&format!("no answer within {} s", CONNECT_WAIT.as_secs()))),
-        }
-    }
-
-    fn server_name(&self) -> Result<ServerName<'static>, Failure> {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        ServerName::try_from(host).map_err(|error| self.unreachable(&error))
-    }
-
     fn unreachable(&self, reason: &dyn fmt::Display) -> Failure {
-        Box::new(Unreachable { url: self.url.to_string(), reason: reason.to_string() })
+        Box::new(Unreachable { url: self.url().to_string(), reason: reason.to_string() })
     }
-}
-
-async fn exchanged(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Bytes>, Failure> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let driven = actix_web::rt::spawn(connection);
-    let (head, body) = sender.send_request(request).await?.into_parts();
-    let bytes = body.collect().await?.to_bytes();
-    drop(sender);
-    driven.abort();
-    Ok(Response::from_parts(head, bytes))
-}
-
-fn tls(authority: Option<&Path>) -> Result<TlsConnector, Failure> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = authority {
-        let unusable = |reason: &dyn fmt::Display| {
-            format!("failed to read the authority in {}: {reason}", path.display())
-        };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
-            let certificate = certificate.map_err(|error| unusable(&error))?;
-            roots.add(certificate).map_err(|error| unusable(&error))?;
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// A path with those of the parameters that have a value.

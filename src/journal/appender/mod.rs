@@ -130,6 +130,7 @@ impl<S: Store> Appender<S> {
                 () = self.store.changed() => true,
                 () = tokio::time::sleep(wait) => false,
             };
+            self.measures.waiting.set(i64::try_from(inbox.len()).unwrap_or(i64::MAX));
             let mut stop = None;
             for job in jobs.drain(..) {
                 match job {
@@ -368,8 +369,10 @@ impl<S: Store> Appender<S> {
         AppendError::Halted(reason)
     }
 
-    /// Whether the disk is full, which is said once and not for every append.
+    /// Counts a failure of the store. Answers whether the disk is full, which is said once and not for
+    /// every append.
     fn notes_full(&mut self, error: &StoreError) -> bool {
+        self.measures.store_errors.inc();
         let is_full = matches!(error, StoreError::Full { .. });
         if is_full {
             self.head.found_full();

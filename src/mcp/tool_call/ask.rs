@@ -19,6 +19,7 @@ use serde_json::Map;
 use serde_json::value::RawValue;
 
 use super::Speaker;
+use super::trace::Came;
 use crate::actors::{Prepared, Sealed, new_id, now};
 use crate::connect::{self, Due};
 use crate::mcp::answer::Fault;
@@ -27,6 +28,7 @@ use crate::mcp::envelope::Params;
 use crate::mcp::members::is_object;
 use crate::mcp::{Knock, tools_list};
 use crate::payload::{self, Kept};
+use crate::traces::Span;
 use crate::vault::{SessionKey, Vault};
 
 /// A call as its agent asks for it.
@@ -42,6 +44,8 @@ pub(super) struct Asked<'a> {
     client: Client,
     request_name: Option<String>,
     trace: Option<String>,
+    /// What traces are told of it.
+    pub span: Option<&'a Span>,
     /// A limit of what it uses that was found to be reached.
     held_back: Option<HeldBack>,
 }
@@ -69,6 +73,11 @@ impl Sent<'_> {
     pub fn capture(&self) -> Capture {
         self.server.definition().capture
     }
+
+    /// The name of the connection that the tool belongs to.
+    pub fn connection_name(&self, tool: &str) -> Option<&Name> {
+        Some(&self.server.tool(tool)?.connection)
+    }
 }
 
 impl<'a> Asked<'a> {
@@ -90,9 +99,17 @@ impl<'a> Asked<'a> {
             arguments: params.arguments,
             client: speaker.client.clone(),
             request_name: speaker.request_name.clone(),
-            trace: params.meta.traceparent.as_deref().and_then(trace_id),
+            trace: None,
+            span: None,
             held_back: None,
         }
+    }
+
+    /// Names the trace that it is part of, on the record, and tells that trace which call it is.
+    pub fn trace_as(&mut self, came: &Came<'_>, span: &'a Span) {
+        self.trace = span.trace_id().or_else(|| came.parent.and_then(trace_id));
+        self.span = Some(span);
+        span.say("proctor.call.id", self.call.as_str());
     }
 
     /// Has it refused, unless it would be for another reason: a limit of what it uses is reached.
@@ -206,7 +223,7 @@ impl<'a> Asked<'a> {
 impl Gathered<'_> {
     /// The name of the connection that the tool belongs to.
     pub fn connection_name(&self) -> Option<&Name> {
-        Some(&self.grounds.server.tool(&self.request.tool)?.connection)
+        self.sent.connection_name(&self.request.tool)
     }
 
     /// The user's account that the call needs, with its connection.

@@ -11,6 +11,7 @@ mod limits;
 mod outcome;
 mod refusal;
 mod result;
+mod trace;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -33,12 +34,14 @@ use crate::actors::{AskError, Flight, KeyringError, new_id};
 use crate::connect::Due;
 use crate::journal::Delivered;
 use crate::targets::TargetError;
+use crate::traces::Span;
 use crate::upstream::{self, Admission, FailureKind, HeaderParam, Target, Trace};
 use crate::vault::SessionKey;
 use account::Refused;
 use ask::{Asked, Sent};
 use limits::Bounds;
 use outcome::Ending;
+use trace::Came;
 
 /// Calls that one process has on their way at a time.
 const CALLS_MAX: usize = 10_000;
@@ -64,6 +67,21 @@ pub(super) struct Speaker<'a> {
 /// # Errors
 /// Whatever is not the result of a tool.
 pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<'_>) -> Result<Reply, Fault> {
+    let came = Came::with(knock, &request.params.meta);
+    let span = came.begin(knock);
+    let answer = answer(knock, request, &speaker, (&came, &span)).await;
+    if let Err(fault) = &answer {
+        span.fail(&fault.code.to_string());
+    }
+    answer
+}
+
+async fn answer(
+    knock: &Knock,
+    request: &Request<'_>,
+    speaker: &Speaker<'_>,
+    (came, span): (&Came<'_>, &Span),
+) -> Result<Reply, Fault> {
     let (proctor, caller) = (&knock.proctor, &knock.caller);
     let params = &request.params;
     let wrong = || Fault::new(codes::INVALID_PARAMS, "params.name must be a string");
@@ -71,7 +89,7 @@ pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<
     check_load(knock)?;
     let key = proctor.keyring.session_key(caller.session_id.as_str(), &caller.terms.subject).await;
     let key = key.map_err(|error| no_key(&error))?;
-    let attempt = Attempt { knock, request, speaker: &speaker, name, key: &key };
+    let attempt = Attempt { knock, request, speaker, name, key: &key, came, span };
     let made = attempt.make().await?;
     let Some(refused) = &made.refused else { return made.reply(&attempt).await };
     if knock.link.is_gone() || !Box::pin(refused.renewed(knock)).await {
@@ -92,6 +110,8 @@ struct Attempt<'a> {
     speaker: &'a Speaker<'a>,
     name: Cow<'a, str>,
     key: &'a SessionKey,
+    came: &'a Came<'a>,
+    span: &'a Span,
 }
 
 /// A call that is over, and on the record.
@@ -113,7 +133,9 @@ impl Made {
 impl Attempt<'_> {
     /// Makes one call, from its admission to its outcome.
     async fn make(&self) -> Result<Made, Fault> {
-        let Self { knock, request, speaker, key, .. } = *self;
+        let Self { knock, request, speaker, key, came, span, .. } = *self;
+        let arrived = Instant::now();
+        let admission = span.part("admission");
         let (proctor, caller, params) = (&knock.proctor, &knock.caller, &request.params);
         let call = CallId::from(new_id("call"));
         // Before the admission is asked for, so that no revocation can miss it.
@@ -128,6 +150,7 @@ impl Attempt<'_> {
             knock.link.leash(call.clone());
         }
         let mut asked = Asked::new(knock, call, self.name.clone(), params, speaker, key);
+        asked.trace_as(came, span);
         let mut first = asked.gather().await?;
         let due = first.due();
         if due != Due::Later {
@@ -146,14 +169,26 @@ impl Attempt<'_> {
             }
         };
         let (admitted, sent) = admit(&asked, first).await?;
+        drop(admission);
+        proctor.door.measures.admission_took(arrived.elapsed());
         if let Some(share) = &mut share {
             share.spend();
         }
-        let travel = Travel { knock, meta: &params.meta, speaker, flight: &flight };
+        let leaving = span.leaving("tools/call");
+        let goes_on = came.goes_on(&leaving);
+        let trace = goes_on.with(&params.meta);
+        let travel = Travel { knock, meta: &params.meta, speaker, flight: &flight, trace };
         let begun = Instant::now();
         let came_back = travel.send(&admitted, &sent, begun).await;
+        drop(leaving);
+        let took = begun.elapsed();
+        proctor.door.measures.upstream_took(took);
         let ending = Ending::of(came_back, &flight, sent.capture(), &proctor.vault);
-        let recorded = outcome::record(knock, &asked, &ending, begun.elapsed()).await;
+        let recording = span.part("outcome");
+        let recorded = outcome::record(knock, &asked, &ending, took).await;
+        drop(recording);
+        proctor.door.measures.outcome_took(begun.elapsed() - took);
+        ending.tell(knock, &admitted, span, recorded.is_ok());
         match recorded {
             Ok(()) => {
                 drop(flight);
@@ -162,7 +197,7 @@ impl Attempt<'_> {
             }
             Err(error) => {
                 tracing::error!(call = %asked.call, %error, "failed to record the outcome of a call");
-                outcome::record_later(knock, &asked, ending, begun.elapsed(), flight);
+                outcome::record_later(knock, &asked, ending, took, flight);
                 let message =
                     "the call was made, but what became of it could not be recorded: its outcome is unknown";
                 Err(Fault::new(codes::INTERNAL, message)
@@ -224,7 +259,9 @@ async fn admit<'a>(asked: &'a Asked<'a>, first: ask::Gathered<'a>) -> Result<(De
             (Event::Session(SessionEvent::ToolCallAdmitted { .. }), Some(sent)) => Ok((event, sent)),
             (Event::Session(SessionEvent::ToolCallRefused { call, reason, retry_at, .. }), sent) => {
                 let retry = limits::retry_after_seconds(*reason, *retry_at, Some(event.place.recorded_at));
-                let fault = refusal::fault(asked, *reason, call, sent.and_then(|sent| sent.wrong), retry);
+                let connection = sent.as_ref().and_then(|sent| sent.connection_name(&asked.name)).cloned();
+                let wrong = sent.and_then(|sent| sent.wrong);
+                let fault = refusal::fault(asked, *reason, call, (wrong, connection.as_ref()), retry);
                 Err(Box::pin(asking::asking(asked, *reason, fault)).await)
             }
             _ => Err(Fault::new(codes::INTERNAL, "the session answered something else than was asked")),
@@ -253,6 +290,7 @@ struct Travel<'a> {
     meta: &'a Meta<'a>,
     speaker: &'a Speaker<'a>,
     flight: &'a Flight,
+    trace: Trace<'a>,
 }
 
 /// Why an admitted call has no way out.
@@ -305,11 +343,7 @@ impl Travel<'_> {
             client_info: self.speaker.client_info,
             // None: nothing that an upstream could ask of a client is handed on.
             client_capabilities: None,
-            trace: Trace {
-                traceparent: self.meta.traceparent.as_deref(),
-                tracestate: self.meta.tracestate.as_deref(),
-                baggage: self.meta.baggage.as_deref(),
-            },
+            trace: self.trace,
             header_params: &header_params,
             tool: &route.tool,
             answer_bytes_max: bounds.result_bytes_max,

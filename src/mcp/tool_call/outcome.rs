@@ -7,19 +7,21 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::rt;
-use proctor_domain::CallId;
-use proctor_domain::session::{Cause, Outcome, Session, SessionCommand};
+use proctor_domain::session::{Cause, Outcome, Session, SessionCommand, SessionEvent};
 use proctor_domain::virtual_server::{Capture, VirtualServer};
+use proctor_domain::{CallId, Event};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Speaker;
 use super::ask::{Asked, digest, kept, sealed};
 use super::result::{Unfit, fitted};
 use crate::actors::{AskError, Flight, Prepared, Sealed};
+use crate::journal::Delivered;
 use crate::mcp::answer::{Fault, Reply, codes};
 use crate::mcp::auth::Caller;
-use crate::mcp::{Knock, server_info};
+use crate::mcp::{Knock, measures, server_info};
 use crate::payload::Ended;
+use crate::traces::Span;
 use crate::upstream::{self, FailureKind, RpcError};
 use crate::vault::Vault;
 
@@ -94,6 +96,24 @@ impl Ending {
             outcome: Outcome::Cancelled(cause),
             payload,
             result_bytes: 0,
+        }
+    }
+
+    /// Counts the call, and tells its span how it ended, unless that could not be recorded.
+    pub fn tell(&self, knock: &Knock, admitted: &Delivered, span: &Span, is_recorded: bool) {
+        let Event::Session(SessionEvent::ToolCallAdmitted { route, .. }) = &admitted.event else { return };
+        let (measures, server) = (&knock.proctor.door.measures, knock.caller.server());
+        span.say("proctor.connection", route.connection.as_str());
+        span.say("gen_ai.tool.name", &route.tool);
+        if is_recorded {
+            measures.ended(server, &route.connection, &self.outcome);
+            span.say("proctor.outcome", measures::code(&self.outcome));
+        } else {
+            measures.unknown(server, &route.connection);
+            span.say("proctor.outcome", "unknown");
+        }
+        if let Outcome::Failed(code) = &self.outcome {
+            span.fail(code);
         }
     }
 

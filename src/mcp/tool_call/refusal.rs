@@ -5,8 +5,8 @@
 
 use std::error::Error;
 
-use proctor_domain::CallId;
 use proctor_domain::session::{Denial, Refusal, Session, SessionError};
+use proctor_domain::{CallId, Name};
 use proctor_projections::manifest::ArgumentsError;
 
 use super::ask::Asked;
@@ -21,11 +21,15 @@ pub(super) fn fault(
     asked: &Asked<'_>,
     reason: Refusal,
     call: &CallId,
-    wrong: Option<ArgumentsError>,
+    (wrong, connection): (Option<ArgumentsError>, Option<&Name>),
     retry_after_seconds: Option<u32>,
 ) -> Fault {
     let call = Some(call.as_str());
-    asked.knock.proctor.door.refused.count(reason);
+    asked.knock.proctor.door.measures.refused(asked.knock.caller.server(), connection, reason);
+    if let Some(span) = asked.span {
+        span.say("proctor.outcome", "refused");
+        span.say("proctor.refusal", reason.code());
+    }
     let limited = |what: String| {
         let again = retry_after_seconds.map_or("soon".to_owned(), |seconds| format!("in {seconds} s"));
         let fault =
@@ -101,7 +105,9 @@ pub(super) async fn again(asked: &Asked<'_>) -> Result<Option<Fault>, Fault> {
     let Err(Denial { reason, retry_at, .. }) = denied else { return Ok(None) };
     let Some(call) = session.refused_before(&asked.name, reason, at).cloned() else { return Ok(None) };
     let retry = retry_after_seconds(reason, retry_at, None);
-    let fault = fault(asked, reason, &call, gathered.into_wrong(), retry);
+    let connection = gathered.connection_name().cloned();
+    let wrong = (gathered.into_wrong(), connection.as_ref());
+    let fault = fault(asked, reason, &call, wrong, retry);
     let fault = Box::pin(asking(asked, reason, fault)).await;
     proctor.door.repeats.refused(&proctor.directory, caller.session_id.clone(), call).await;
     Ok(Some(fault))
