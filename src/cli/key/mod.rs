@@ -29,7 +29,7 @@ enum Verb {
     #[command(after_help = example("proctor key list"))]
     List(remote::Wanted),
     /// Revoke an API key, at once on every replica.
-    #[command(after_help = example("proctor key revoke 5e884898da28047151d0e56f8dc62927 --reason 'left the company'"))]
+    #[command(after_help = example("proctor key revoke 5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8 --reason 'left the company'"))]
     Revoke(revoke::Revoke),
 }
 

@@ -86,7 +86,12 @@ impl Remote {
         let of_profile = profile.ca_file.map(|path| path.display().to_string());
         let authority = setting("PROCTOR_CA_FILE", of_profile).map(PathBuf::from);
         let client = Client::new(url, key, authority.as_deref())?;
-        Ok((client, Shown::new(self.json)))
+        Ok((client, self.shown()))
+    }
+
+    /// How answers are shown.
+    pub(super) fn shown(&self) -> Shown {
+        Shown::new(self.json)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cli::shown::Shown;
 use crate::cli::{Failure, document};
 
 pub(super) const EXAMPLE: &str = "\
-proctor server define researcher --tool notes/search --tool notes/read --description 'Reads notes'
+proctor server define researcher --tool notes/notes_search --tool notes/notes_read --description 'Reads notes'
   proctor server define -f researcher.yaml";
 
 #[derive(Debug, Args)]

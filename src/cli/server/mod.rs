@@ -27,7 +27,7 @@ enum Verb {
     #[command(after_help = example(define::EXAMPLE))]
     Define(define::Definition),
     /// Make a new version of a virtual server; what is left out is as if it were defined anew.
-    #[command(after_help = example("proctor server revise researcher --tool notes/search --tool notes/read"))]
+    #[command(after_help = example("proctor server revise researcher --tool notes/notes_search --tool notes/notes_read"))]
     Revise(define::Definition),
     /// List all virtual servers.
     #[command(after_help = example("proctor server list"))]

@@ -88,7 +88,9 @@ Example:
 const MIGRATE_HELP: &str = "\
 Settings (environment): DATABASE_URL, PROCTOR_DATABASE_HOSTS.
 
-Example, as a superuser that becomes the owner of the tables:
+A superuser can become the owner of the tables for it.
+
+Example:
   PGOPTIONS='-c role=proctor_owner' DATABASE_URL=postgres://postgres@db.example/proctor \\
     proctor store migrate";
 

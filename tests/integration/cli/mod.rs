@@ -1,5 +1,6 @@
 //! The command line, against a real server: every verb from the outside.
 
+mod examples;
 mod files;
 
 use std::io::{Read as _, Write as _};
