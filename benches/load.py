@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures audited tool calls under load, beside nginx as a plain proxy of the same upstream.
 
-Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--credentials] [--oauth] [--mint] [--no-build] [--keep]
+Usage: benches/load.py [--seconds N] [--rounds N] [--connections N] [--profile P] [--credentials] [--oauth] [--mint]
+    [--watched] [--beside BINARY] [--no-build] [--keep]
 
 Builds the binaries as they are deployed (profile dist), starts everything on loopback with free ports and a data folder of its
 own, and stops what it started. Needs wrk and nginx (Debian packages: wrk, nginx-light).
@@ -45,6 +46,7 @@ http {{
     upstream fast {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 10000000; }}
     server {{
         listen 127.0.0.1:{port}; keepalive_requests 10000000;
+        location /v1/traces {{ client_max_body_size 64m; return 200; }}
         location / {{ proxy_pass http://fast; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     }}
 }}
@@ -293,6 +295,13 @@ def sync_microseconds(folder, times=300):
     return statistics.median(took)
 
 
+def scrape(port):
+    """Reads the metrics every few seconds, more often than usual."""
+    while True:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read()
+        time.sleep(5)
+
+
 def row(name, result):
     print(f"| {name} | {result['rate']:,.0f} | {result['p50']:,.0f} | {result['p99']:,.0f} | {result['cpu']:.1f} |")
 
@@ -310,6 +319,10 @@ def main():
                          help="measure tokens of an authorization server as well, long-lived and ever renewed")
     options.add_argument("--mint", action="store_true",
                          help="measure the minting of sessions, without an account and with one")
+    options.add_argument("--watched", action="store_true",
+                         help="measure one more server that tells a collector of every call and whose metrics are read")
+    options.add_argument("--beside", type=pathlib.Path, metavar="BINARY",
+                         help="measure another build as well, such as one of an older version")
     options.add_argument("--no-build", action="store_true", help="measure the binaries as they are")
     options = options.parse_args()
     # Whoever ends this ends what it started.
@@ -340,15 +353,22 @@ def main():
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, upstream=upstream_port, port=nginx_port))
         nginx_pid = start("nginx", "nginx", "-e", folder / "nginx.err", "-c", folder / "nginx.conf")
         key = secrets.token_hex(24)
-        pid = start(
-            "proctor", target / "proctor", "serve", "--data-dir", folder / "data", "--listen", f"127.0.0.1:{port}",
-            PROCTOR_MASTER_KEY=base64.b64encode(secrets.token_bytes(32)).decode(), PROCTOR_ADMIN_KEY=key,
-        )
-        for one in (upstream_port, nginx_port, port):
+
+        def serve(name, binary, port, **environment):
+            pid = start(
+                name, binary, "serve", "--data-dir", folder / name, "--listen", f"127.0.0.1:{port}",
+                PROCTOR_MASTER_KEY=base64.b64encode(secrets.token_bytes(32)).decode(), PROCTOR_ADMIN_KEY=key,
+                **environment,
+            )
+            wait_for_port(port)
+            return pid
+
+        for one in (upstream_port, nginx_port):
             wait_for_port(one)
+        pid = serve("proctor", target / "proctor", port)
         api = Api(port, key)
 
-        def sessions(name, auth):
+        def sessions(name, auth, api=api):
             """Tokens for a virtual server over a connection of its own, both of this name."""
             api("POST", "/api/v1/connections", {
                 "name": name, "transport": {"type": "http", "url": f"http://127.0.0.1:{upstream_port}/mcp"},
@@ -375,6 +395,19 @@ def main():
             "nginx": (nginx_pid, nginx_port, "/mcp", ["none"]),
             "Proctor": (pid, port, "/mcp/load", tokens),
         }
+        others = {}
+        if options.beside:
+            others["Proctor, the other build"] = (options.beside, {})
+        if options.watched:
+            collector = f"http://127.0.0.1:{nginx_port}"
+            others["Proctor, watched"] = (target / "proctor", {"OTEL_EXPORTER_OTLP_ENDPOINT": collector})
+        for name, (binary, environment) in others.items():
+            other_port = free_port()
+            other = serve(name.replace(" ", "-"), binary, other_port, **environment)
+            other_tokens = sessions("load", {"type": "none"}, Api(other_port, key))
+            targets[name] = (other, other_port, "/mcp/load", other_tokens)
+            if name == "Proctor, watched":
+                threading.Thread(target=scrape, args=(other_port,), daemon=True).start()
         if options.mint and not options.credentials:
             sessions("own", {"type": "bearer"})
         authorization = Threads(("127.0.0.1", 0), AuthorizationServer)
@@ -423,6 +456,11 @@ def main():
         ours, nginx, direct = middle(results["Proctor"]), middle(results["nginx"]), middle(single["direct"])
         print(f"\nCPU of a call beside nginx's: {ours['cpu'] / nginx['cpu']:.2f}")
         print(f"throughput beside nginx's:    {ours['rate'] / nginx['rate']:.2f}")
+        for name in others:
+            other = middle(results[name])
+            print(f"beside Proctor, {name[9:]}: CPU of a call {other['cpu'] / ours['cpu']:.2f}, "
+                  f"throughput {other['rate'] / ours['rate']:.2f}, "
+                  f"p50 at one connection {middle(single[name])['p50'] / middle(single['Proctor'])['p50']:.2f}")
         if options.oauth:
             shared = middle(results["Proctor, one secret"])
             for name in ("Proctor, OAuth", "Proctor, OAuth renewed"):
