@@ -298,7 +298,10 @@ def sync_microseconds(folder, times=300):
 def scrape(port):
     """Reads the metrics every few seconds, more often than usual."""
     while True:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read()
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30).read()
+        except OSError:
+            return  # The run is over.
         time.sleep(5)
 
 
