@@ -60,7 +60,8 @@ Example:
 
 const STATUS_HELP: &str = "\
 Settings (environment): PROCTOR_MASTER_KEY (or …_FILE), DATABASE_URL, PROCTOR_DATABASE_HOSTS,
-PROCTOR_DATA_DIR. Master keys are shown by their names, which say nothing about them.
+PROCTOR_DATA_DIR. Master keys are shown by their names, which say nothing about them. The store's schema is
+brought up to date first, as a server that starts does.
 
 Example:
   PROCTOR_MASTER_KEY_FILE=master.key proctor vault status --data-dir ./data";
