@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 /// How long a client waits before it asks again, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
 
+/// What a problem document is sent as.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $status:literal $text:literal $title:literal;)+) => {
         /// The kinds of problems: a status, a stable code and a title for each.
@@ -31,11 +34,11 @@ macro_rules! codes {
                 match self { $(Self::$code => $text),+ }
             }
 
-            fn status(self) -> u16 {
+            pub(super) fn status(self) -> u16 {
                 match self { $(Self::$code => $status),+ }
             }
 
-            fn title(self) -> &'static str {
+            pub(super) fn title(self) -> &'static str {
                 match self { $(Self::$code => $title),+ }
             }
         }
@@ -269,7 +272,7 @@ impl ResponseError for Problem {
         if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(allow).ok()) {
             response.insert_header((header::ALLOW, allow));
         }
-        response.content_type("application/problem+json").body(self.document().to_string())
+        response.content_type(PROBLEM_JSON).body(self.document().to_string())
     }
 }
 
