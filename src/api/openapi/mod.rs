@@ -55,7 +55,9 @@ pub fn document() -> Value {
     for operation in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         for operation in operation.as_object_mut().into_iter().flat_map(Map::values_mut) {
             let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
-            parameters.into_iter().flatten().for_each(|parameter| cannot_be_null(&mut parameter["schema"]));
+            if let Some(parameters) = parameters {
+                say_how_an_address_is_written(parameters);
+            }
         }
     }
     document["components"]["schemas"] = Value::Object(components(schemas));
@@ -155,6 +157,18 @@ fn mark_what_is_always_there(schema: &mut Value) {
         required.append(&mut always);
     } else if !always.is_empty() {
         schema["required"] = Value::Array(always);
+    }
+}
+
+/// What is said of parameters in a way that the types have no words for.
+fn say_how_an_address_is_written(parameters: &mut [Value]) {
+    let is_list = parameters.iter().any(|parameter| parameter["name"] == "cursor");
+    for parameter in parameters {
+        cannot_be_null(&mut parameter["schema"]);
+        // Of a list: a filter that says nothing filters nothing.
+        if is_list && parameter["in"] == "query" {
+            parameter["allowEmptyValue"] = Value::Bool(true);
+        }
     }
 }
 
