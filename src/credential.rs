@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use proctor_domain::connection::{AuthMethod, CredentialKind};
 use proctor_domain::environment::{VALUE_BYTES_MAX as VARIABLE_BYTES_MAX, Variable};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 /// Where a secret stands in the format of a header's value.
@@ -20,37 +21,45 @@ pub const PLACE: &str = "{secret}";
 const VALUE_BYTES_MAX: usize = 8_192;
 
 /// A user's own way to authenticate at an upstream. Sealed as the JSON that an administrator sends.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = NewCredential)]
 pub enum Credential {
     /// An API key.
     ApiKey {
         /// The key.
+        #[schema(value_type = String)]
         key: Zeroizing<String>,
     },
     /// An access token.
     Bearer {
         /// The token.
+        #[schema(value_type = String)]
         token: Zeroizing<String>,
     },
     /// A name and a password.
     Basic {
         /// The name.
+        #[schema(value_type = String)]
         username: Zeroizing<String>,
         /// The password.
+        #[schema(value_type = String)]
         password: Zeroizing<String>,
     },
     /// Tokens of an authorization server. Nobody sets them directly.
     Oauth2 {
         /// What calls carry.
+        #[schema(value_type = String)]
         access_token: Zeroizing<String>,
         /// What renews it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
         refresh_token: Option<Zeroizing<String>>,
     },
     /// Variables of the environment of the user's own child process.
     Environment {
         /// The values by the variables' names.
+        #[schema(value_type = BTreeMap<String, String>)]
         variables: BTreeMap<String, Zeroizing<String>>,
     },
 }

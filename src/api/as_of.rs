@@ -1,7 +1,8 @@
 //! A moment in the past, as `at` names it: a position in the journal, or a time.
 
 use proctor_domain::{Micros, Position};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::filters::wrong;
 use super::opened;
@@ -18,6 +19,17 @@ pub(super) struct Moment {
     pub(super) position: Position,
     /// The time then.
     pub(super) at: Micros,
+}
+
+/// The same in an answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Moment)]
+pub(super) struct ShownMoment {
+    /// The last event that counts.
+    #[schema(value_type = u64)]
+    position: Position,
+    #[schema(format = DateTime)]
+    at: String,
 }
 
 impl Moment {
@@ -53,8 +65,8 @@ impl Moment {
     }
 
     /// The moment as an answer says it.
-    pub(super) fn shown(self) -> Value {
-        json!({ "position": self.position, "at": time::shown(self.at) })
+    pub(super) fn shown(self) -> ShownMoment {
+        ShownMoment { position: self.position, at: time::shown(self.at) }
     }
 }
 

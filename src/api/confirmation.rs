@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use proctor_domain::{Position, ReplicaId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use crate::proctor::Proctor;
@@ -15,23 +15,36 @@ const WAIT_MAX: Duration = Duration::from_secs(35);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Whether the answer is to wait.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
+    /// Whether to answer when every live replica has confirmed it.
     #[serde(default)]
     wait: bool,
 }
 
+/// Whether every live replica has confirmed it; said to who wanted to wait.
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Confirmation {
+    /// Whether all have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    confirmed: Option<bool>,
+    /// Those that have not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Vec<String>>)]
+    unconfirmed_replicas: Option<Vec<ReplicaId>>,
+}
+
 /// Where the caller wants to wait: until every live process has seen `position`, so that none of
-/// them sends a call that rests on less. Says in `shown` whether all have, and which have not.
+/// them sends a call that rests on less. Says whether all have, and which have not.
 pub(super) async fn confirmed(
     proctor: &Proctor,
     wait: &Wait,
     position: Position,
-    shown: &mut Value,
-) -> Result<(), Problem> {
+) -> Result<Confirmation, Problem> {
     if !wait.wait {
-        return Ok(());
+        return Ok(Confirmation::default());
     }
     let end = Instant::now() + WAIT_MAX;
     let behind = loop {
@@ -41,9 +54,7 @@ pub(super) async fn confirmed(
         }
         tokio::time::sleep(POLL).await;
     };
-    shown["confirmed"] = json!(behind.is_empty());
-    shown["unconfirmed_replicas"] = json!(behind);
-    Ok(())
+    Ok(Confirmation { confirmed: Some(behind.is_empty()), unconfirmed_replicas: Some(behind) })
 }
 
 async fn behind(proctor: &Proctor, position: Position) -> Result<Vec<ReplicaId>, Problem> {

@@ -22,11 +22,11 @@ use super::problem::{Code, Problem};
 use crate::proctor::Proctor;
 
 /// The header with the client's name for one request.
-const HEADER: &str = "Idempotency-Key";
+pub(super) const HEADER: &str = "Idempotency-Key";
 /// Says of an answer that it was given before.
-const REPLAYED_HEADER: &str = "idempotency-replayed";
+pub(super) const REPLAYED_HEADER: &str = "idempotency-replayed";
 /// Longest key, in characters.
-const KEY_CHARS_MAX: usize = 255;
+pub(super) const KEY_CHARS_MAX: usize = 255;
 /// How long a client waits for the first of two at a time.
 const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 

@@ -22,6 +22,7 @@ mod idempotency;
 mod identity_providers;
 mod introspect;
 mod metrics;
+mod openapi;
 mod opened;
 mod page;
 mod problem;
@@ -38,6 +39,7 @@ mod webhooks;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 
+pub use openapi::document;
 pub use problem::{Code, Problem};
 
 /// Puts the door into a server. The application holds a `web::Data<Proctor>`.
@@ -48,6 +50,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config.app_data(web::PathConfig::default().error_handler(|_, request| unknown(request).into()));
     health::configure(config);
     metrics::configure(config);
+    // Before the routes, whose scope would ask for a key.
+    openapi::configure(config);
     routes::configure(config);
 }
 

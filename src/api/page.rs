@@ -6,7 +6,7 @@
 use proctor_domain::Position;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::{Code, Problem};
 use crate::proctor::Proctor;
@@ -23,11 +23,25 @@ struct Sealed<T> {
 }
 
 /// The query of a list without filters.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
+    /// How many items the page has at most: 50 when nothing is said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
     pub(super) limit: Option<String>,
+    /// `next_cursor` of the page before, as it is.
     pub(super) cursor: Option<String>,
+}
+
+/// A page as it is answered.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Paged<T> {
+    items: Vec<T>,
+    /// Where the next page begins; `null` when this is the last.
+    next_cursor: Option<String>,
+    /// The journal's position that the page has seen.
+    #[schema(value_type = u64)]
+    position: Position,
 }
 
 /// How many items a page has.
@@ -67,8 +81,8 @@ pub(super) fn cursor<T: Serialize>(
 }
 
 /// A page as it is answered.
-pub(super) fn shown(items: Vec<Value>, next_cursor: Option<&str>, position: Position) -> Value {
-    json!({ "items": items, "next_cursor": next_cursor, "position": position })
+pub(super) fn shown<T>(items: Vec<T>, next_cursor: Option<&str>, position: Position) -> Paged<T> {
+    Paged { items, next_cursor: next_cursor.map(str::to_owned), position }
 }
 
 /// A query parameter that says something: an empty one says nothing.

@@ -14,6 +14,9 @@ use serde_json::{Map, Value, json};
 /// How long a client waits before it asks again, where nothing else is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What a problem document is sent as.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $status:literal $text:literal $title:literal;)+) => {
         /// The kinds of problems: a status, a stable code and a title for each.
@@ -32,11 +35,11 @@ macro_rules! codes {
                 match self { $(Self::$code => $text),+ }
             }
 
-            fn status(self) -> u16 {
+            pub(super) fn status(self) -> u16 {
                 match self { $(Self::$code => $status),+ }
             }
 
-            fn title(self) -> &'static str {
+            pub(super) fn title(self) -> &'static str {
                 match self { $(Self::$code => $title),+ }
             }
         }
@@ -290,8 +293,7 @@ impl ResponseError for Problem {
         if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(allow).ok()) {
             response.insert_header((header::ALLOW, allow));
         }
-        let mut response =
-            response.content_type("application/problem+json").body(self.document().to_string());
+        let mut response = response.content_type(PROBLEM_JSON).body(self.document().to_string());
         response.extensions_mut().insert(self.code);
         response
     }

@@ -2,20 +2,25 @@
 
 use proctor_domain::REASON_CHARS_MAX;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::problem::{Code, Problem};
 
 /// A body that gives a reason.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reason {
+    /// Why, for whoever reads the audit trail.
+    #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 
 /// A body that may give a reason.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReasonIfAny {
+    /// Why, for whoever reads the audit trail.
+    #[schema(max_length = 500)]
     #[serde(default)]
     reason: String,
 }

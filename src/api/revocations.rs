@@ -1,18 +1,19 @@
 //! `POST /revocations`: ends all sessions opened so far of a user, a virtual server or a connection.
 
 use actix_web::{HttpResponse, web};
-use proctor_domain::Name;
 use proctor_domain::connection::{Connection, ConnectionCommand};
 use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::virtual_server::{VirtualServer, VirtualServerCommand};
-use serde::Deserialize;
-use serde_json::json;
+use proctor_domain::{Name, Position};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::answer;
 use super::body::Body;
 use super::caller::Caller;
-use super::confirmation::{Wait, confirmed};
+use super::confirmation::{Confirmation, Wait, confirmed};
 use super::filters::views_at_head;
+use super::openapi::words;
 use super::problem::{Code, Problem};
 use super::reason;
 use crate::actors::now;
@@ -20,13 +21,29 @@ use crate::proctor::Proctor;
 use crate::views::SessionsOf;
 
 /// What is revoked: exactly one of the three.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revocation {
     user: Option<String>,
+    #[schema(value_type = Option<words::Name>)]
     virtual_server: Option<Name>,
+    #[schema(value_type = Option<words::Name>)]
     connection: Option<Name>,
+    /// Why, for whoever reads the audit trail.
+    #[schema(min_length = 1, max_length = 500)]
     reason: String,
+}
+
+/// What a revocation came to.
+#[derive(Serialize, ToSchema)]
+struct Revoked {
+    /// How many sessions were open; `null` when that could not be told.
+    sessions: Option<u64>,
+    #[schema(value_type = u64)]
+    position: Position,
+    #[serde(flatten)]
+    #[schema(inline)]
+    confirmation: Confirmation,
 }
 
 pub(super) async fn revoke_all(
@@ -61,9 +78,33 @@ pub(super) async fn revoke_all(
         }
     };
     let position = proctor.directory.position_of(&events);
-    let mut shown = json!({ "sessions": sessions, "position": position });
-    confirmed(&proctor, &wait, position, &mut shown).await?;
-    Ok(answer::ok(position, &shown))
+    let confirmation = confirmed(&proctor, &wait, position).await?;
+    Ok(answer::ok(position, &Revoked { sessions, position, confirmation }))
+}
+
+pub(super) mod operations {
+    use super::super::openapi::{Operation, Tag};
+    use super::{Code, Revocation, Revoked, Wait};
+
+    pub(in crate::api) fn revoke_all() -> Operation {
+        Operation::new(
+            Tag::Sessions,
+            "revokeSessions",
+            "End many sessions at once",
+            "Ends all sessions opened so far of a user, a virtual server or a connection, and cancels their \
+             calls. New ones can be opened afterwards.",
+        )
+        .query::<Wait>()
+        .takes::<Revocation>()
+        .answers::<Revoked>(200, "They have ended.")
+        .fails(&[
+            Code::UserNotFound,
+            Code::VirtualServerNotFound,
+            Code::VirtualServerRetired,
+            Code::ConnectionNotFound,
+            Code::ConnectionRetired,
+        ])
+    }
 }
 
 /// How many sessions are open that the cut is about to end. Nothing when the views cannot say: a

@@ -1,6 +1,8 @@
 //! Every address of the door, what it takes, and who may ask.
 //!
-//! **Invariants.** A handler is reached only through the table, so that none is without a need.
+//! **Invariants.** A handler is reached only through the table, so that none is without a need, and
+//! without a place in the reference: beside every handler there is a function of its name in its
+//! resource's module `operations`.
 
 use std::fmt;
 
@@ -12,6 +14,7 @@ use proctor_domain::api_key::Role;
 
 use super::caller::authenticate;
 use super::idempotency::once;
+use super::openapi::Operation;
 use super::problem::{Code, Problem};
 use super::{
     api_keys, audit, connections, identity_providers, introspect, purpose_keys, revocations, sessions, users,
@@ -58,15 +61,27 @@ impl fmt::Display for Needs {
     }
 }
 
+/// One method of an address.
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    pub(super) needs: Needs,
+    /// What the reference says about it.
+    pub(super) operation: fn() -> Operation,
+}
+
 macro_rules! routes {
-    ($($path:literal { $($method:ident $needs:ident $handler:path),+ $(,)? })+) => {
-        const TABLE: &[(&str, &[(&str, Needs)])] =
-            &[$(($path, &[$((stringify!($method), Needs::$needs)),+])),+];
+    ($($path:literal { $($method:ident $needs:ident $resource:ident::$handler:ident),+ $(,)? })+) => {
+        /// The addresses, and the methods of each.
+        pub(super) const TABLE: &[(&str, &[Route])] = &[$(($path, &[$(Route {
+            method: stringify!($method),
+            needs: Needs::$needs,
+            operation: $resource::operations::$handler,
+        }),+])),+];
 
         fn registered(scope: Scope) -> Scope {
             scope$(.service(
                 web::resource($path)
-                    $(.route(web::method(Method::$method).to($handler)))+
+                    $(.route(web::method(Method::$method).to($resource::$handler)))+
                     .default_service(web::to(wrong_method)),
             ))+
         }
@@ -161,10 +176,10 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 /// What the route that a request is for needs; nothing when there is no such route.
 pub(super) fn needs(request: &ServiceRequest) -> Option<Needs> {
     let pattern = request.match_pattern()?;
-    methods(&pattern).iter().find(|(method, _)| *method == request.method().as_str()).map(|(_, needs)| *needs)
+    methods(&pattern).iter().find(|route| route.method == request.method().as_str()).map(|route| route.needs)
 }
 
-fn methods(pattern: &str) -> &'static [(&'static str, Needs)] {
+fn methods(pattern: &str) -> &'static [Route] {
     let path = pattern.strip_prefix(PREFIX).unwrap_or_default();
     TABLE.iter().find(|(known, _)| *known == path).map_or(&[], |(_, methods)| methods)
 }
@@ -172,7 +187,7 @@ fn methods(pattern: &str) -> &'static [(&'static str, Needs)] {
 async fn wrong_method(request: HttpRequest) -> HttpResponse {
     let allowed: Vec<_> = request
         .match_pattern()
-        .map(|pattern| methods(&pattern).iter().map(|(method, _)| *method).collect())
+        .map(|pattern| methods(&pattern).iter().map(|route| route.method).collect())
         .unwrap_or_default();
     let detail =
         format!("{} does not take {}: use {}", request.path(), request.method(), allowed.join(" or "));
@@ -186,7 +201,7 @@ mod tests {
     #[test]
     fn only_an_administrator_changes_what_everybody_works_with() {
         for (path, methods) in TABLE {
-            for (method, needs) in *methods {
+            for Route { method, needs, .. } in *methods {
                 assert!(needs.allows(Role::Admin));
                 let about_sessions =
                     ["/sessions", "/revocations", "/introspect"].iter().any(|start| path.starts_with(start));

@@ -11,6 +11,7 @@ mod files;
 mod key;
 mod keys;
 mod logs;
+mod openapi;
 mod progress;
 mod remote;
 mod serve;
@@ -76,6 +77,9 @@ enum Verb {
     /// Print the JSON Schema of the files that `apply` reads, for editors.
     #[command(after_help = "Example:\n  proctor schema > proctor.schema.json")]
     Schema,
+    /// Print the OpenAPI document of the REST API, for those who generate clients.
+    #[command(after_help = "Example:\n  proctor openapi > proctor.openapi.json")]
+    Openapi,
     /// Look for what is wrong with a server, and say how to mend it.
     #[command(after_help = connection::example(doctor::EXAMPLE))]
     Doctor(doctor::Doctor),
@@ -161,6 +165,7 @@ pub fn run() -> ExitCode {
         Verb::Apply(wanted) => block_on(files::apply(wanted)),
         Verb::Export(wanted) => block_on(files::export(wanted)),
         Verb::Schema => files::schema(),
+        Verb::Openapi => openapi::run(),
         Verb::Doctor(wanted) => block_on(doctor::run(wanted)),
         Verb::Completions { shell } => {
             completions::run(shell);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::documented;
+
 /// No answer in these tests takes longer; a read that does fails its test.
 const READ_SECONDS_MAX: u64 = 30;
 
@@ -58,9 +60,13 @@ impl Request {
         bytes
     }
 
-    /// Sends the request on a connection of its own and reads the whole answer.
+    /// Sends the request on a connection of its own and reads the whole answer, which must be as the
+    /// reference says where it is from the administrators' door.
+    #[track_caller]
     pub fn send(&self, address: SocketAddr) -> Response {
-        self.open(address).read()
+        let response = self.open(address).read();
+        documented::check(self, &response);
+        response
     }
 
     /// Sends the request and reads the head of the answer.

@@ -19,7 +19,7 @@ pub fn node() -> PathBuf {
     node
 }
 
-fn python_program(name: &str) -> String {
+pub fn python_program(name: &str) -> String {
     let program = root().join("tests/python/.venv/bin").join(name);
     assert!(program.exists(), "{} is missing: run ./test, which installs it", program.display());
     program.to_str().unwrap().to_owned()

@@ -6,15 +6,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proctor_domain::Micros;
 use proctor_domain::api_key::{ApiKey, ApiKeyCommand, Role};
 use rand::Rng as _;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use super::super::time;
+use super::Shown;
 use crate::actors::{ApiKeys, now};
 use crate::proctor::Proctor;
 
@@ -26,12 +28,29 @@ const KEY_BYTES: usize = 32;
 const KEY_PREFIX: &str = "proctor_";
 
 /// The key that is wanted.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewApiKey)]
 pub(in crate::api) struct Wanted {
+    /// What people know it by.
+    #[schema(min_length = 1, max_length = 128)]
     name: String,
+    #[schema(value_type = words::Role)]
     role: Role,
+    /// When it ends; never, when left out.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
+}
+
+/// A key that was made, and the key itself, which is shown once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeApiKey)]
+pub(super) struct Made<'a> {
+    #[serde(flatten)]
+    #[schema(inline)]
+    shown: Shown<'a>,
+    /// What is sent as `Authorization: Bearer`.
+    key: &'a str,
 }
 
 pub(in crate::api) async fn create(
@@ -45,8 +64,7 @@ pub(in crate::api) async fn create(
     let command = ApiKeyCommand::Create { by: caller.by(), name: body.name, role: body.role, expires_at };
     let events = caller.tell::<ApiKey>(&proctor, id.as_str(), command).await?;
     let state = super::fresh(&proctor, id.as_str()).await?;
-    let mut shown = super::shown(id.as_str(), &state, None);
-    shown["key"] = Value::from(key.as_str());
+    let shown = Made { shown: super::shown(id.as_str(), &state, None), key: &key };
     let position = proctor.directory.position_of(&events);
     Ok(answer::created(position, &format!("/api/v1/api-keys/{id}"), &shown))
 }

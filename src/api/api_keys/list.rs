@@ -23,11 +23,11 @@ pub(in crate::api) async fn list(
     let (ids, more) = page::of_names(ids, after.as_deref(), limit);
     let states = try_join_all(ids.iter().map(|id| proctor.directory.fresh::<ApiKey>(id))).await?;
     let last_used = proctor.api_keys.last_used().await?;
-    let shown = |(id, state): (&String, _)| {
+    let items = ids.iter().zip(&states).map(|(id, state)| {
         let used = last_used.get(&KeyId::from(id.as_str())).copied();
         super::shown(id, state, used)
-    };
-    let items = ids.iter().zip(states.iter().map(AsRef::as_ref)).map(shown).collect();
+    });
+    let items = items.collect();
     let cursor = page::cursor(&proctor, LIST, ids.last().filter(|_| more))?;
     Ok(answer::ok(position, &page::shown(items, cursor.as_deref(), position)))
 }

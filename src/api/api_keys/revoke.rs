@@ -5,15 +5,30 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use proctor_domain::api_key::{ApiKey, ApiKeyCommand};
 use proctor_domain::{Decider as _, StreamId};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
-use super::super::confirmation::{Wait, confirmed};
+use super::super::confirmation::{Confirmation, Wait, confirmed};
 use super::super::problem::Problem;
 use super::super::reason::Reason;
+use super::Shown;
 use crate::actors::Prepared;
 use crate::proctor::Proctor;
+
+/// A key that counts no more.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevokedApiKey)]
+pub(super) struct Revoked<'a> {
+    #[serde(flatten)]
+    #[schema(inline)]
+    shown: Shown<'a>,
+    #[serde(flatten)]
+    #[schema(inline)]
+    confirmation: Confirmation,
+}
 
 pub(in crate::api) async fn revoke(
     proctor: web::Data<Proctor>,
@@ -33,9 +48,9 @@ pub(in crate::api) async fn revoke(
         .await?;
     let position = proctor.directory.position_of(&events);
     let state = super::fresh(&proctor, &id).await?;
-    let mut shown = super::shown_alone(&proctor, &id, &state).await?;
-    confirmed(&proctor, &wait, position, &mut shown).await?;
-    Ok(answer::ok(position, &shown))
+    let shown = super::shown_alone(&proctor, &id, &state).await?;
+    let confirmation = confirmed(&proctor, &wait, position).await?;
+    Ok(answer::ok(position, &Revoked { shown, confirmation }))
 }
 
 /// A key of an administrator that remains, and where it stood: of two that are revoked at the same time,

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::{Position, SubjectId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::super::answer;
 use super::super::caller::Caller;
 use super::super::filters;
+use super::super::openapi::words;
 use super::super::opened::Opener;
 use super::super::page::{self, given};
 use super::super::problem::Problem;
@@ -21,19 +23,61 @@ use crate::views::{ActFilter, ActRow};
 const LIST: &str = "acts";
 
 /// What the list is filtered by.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Query {
     user: Option<String>,
+    /// The identifier of the key or process that did it.
     by: Option<String>,
+    /// The event's type, such as `ConnectionRegistered`.
     #[serde(rename = "type")]
     kind: Option<String>,
+    /// What was acted on, such as `connection`.
     object_kind: Option<String>,
     object_id: Option<String>,
+    /// Recorded at this time or later.
+    #[param(format = DateTime)]
     from: Option<String>,
+    /// Recorded before this time.
+    #[param(format = DateTime)]
     to: Option<String>,
+    /// How many items the page has at most: 50 when nothing is said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
     limit: Option<String>,
+    /// `next_cursor` of the page before, as it is.
     cursor: Option<String>,
+}
+
+/// An administrative act.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Act)]
+pub(super) struct Shown<'a> {
+    #[schema(value_type = u64)]
+    position: Position,
+    #[schema(format = DateTime)]
+    at: String,
+    /// The event's type.
+    #[serde(rename = "type")]
+    kind: String,
+    /// Who did it.
+    #[schema(value_type = Option<words::By>)]
+    by: Option<BTreeMap<&'a str, &'a str>>,
+    object: ActObject<'a>,
+    /// The user that it was about, as your product knows them.
+    user: Option<String>,
+    #[schema(value_type = Option<String>)]
+    subject: Option<&'a SubjectId>,
+    reason: Option<&'a str>,
+    /// What else the event says.
+    #[schema(value_type = Object)]
+    details: Value,
+}
+
+/// What was acted on.
+#[derive(Serialize, ToSchema)]
+struct ActObject<'a> {
+    kind: &'a str,
+    id: &'a str,
 }
 
 pub(in crate::api) async fn acts(
@@ -67,25 +111,25 @@ pub(in crate::api) async fn acts(
     Ok(answer::ok(position, &page::shown(items, cursor.as_deref(), position)))
 }
 
-async fn shown(opener: &mut Opener<'_>, row: &ActRow) -> Result<Value, Problem> {
+async fn shown<'a>(opener: &mut Opener<'_>, row: &'a ActRow) -> Result<Shown<'a>, Problem> {
     let details: Value = serde_json::from_str(&row.details)
         .map_err(|error| Problem::internal("read an act's details", &error))?;
     let user = match &row.subject {
         Some(subject) => opener.user(subject).await?,
         None => None,
     };
-    let by = row.by_kind.as_ref().zip(row.by_id.as_ref()).map(|(kind, id)| json!({ kind: id }));
-    Ok(json!({
-        "position": row.position,
-        "at": time::shown(row.recorded_at),
-        "type": type_of(&row.kind),
-        "by": by,
-        "object": { "kind": row.object_kind, "id": row.object_id },
-        "user": user,
-        "subject": row.subject,
-        "reason": row.reason,
-        "details": details,
-    }))
+    let by = row.by_kind.as_deref().zip(row.by_id.as_deref());
+    Ok(Shown {
+        position: row.position,
+        at: time::shown(row.recorded_at),
+        kind: type_of(&row.kind),
+        by: by.map(|by| BTreeMap::from([by])),
+        object: ActObject { kind: &row.object_kind, id: &row.object_id },
+        user,
+        subject: row.subject.as_ref(),
+        reason: row.reason.as_deref(),
+        details,
+    })
 }
 
 /// The event's type, as timelines name it, of an act's kind, as the views do.

@@ -6,28 +6,36 @@ use std::collections::BTreeMap;
 use actix_web::{HttpResponse, web};
 use proctor_domain::CallId;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::caller::Caller;
 use super::super::filters::views_at_head;
 use super::super::opened::{Opener, unreadable};
 use super::super::problem::{Code, Problem};
-use super::{on_the_record, shown};
+use super::{Shown, on_the_record, shown};
 use crate::payload::{Asked, Ended};
 use crate::proctor::Proctor;
 
-#[derive(Serialize)]
-struct Detail<'a> {
+/// A tool call, with what was sent and what came back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ToolCallDetail)]
+pub(super) struct Detail<'a> {
     #[serde(flatten)]
-    row: Value,
+    #[schema(inline)]
+    row: Shown<'a>,
     /// Exactly as the agent sent them; `null` where they are not kept.
+    #[schema(value_type = Value, required)]
     arguments: Option<&'a RawValue>,
+    #[schema(value_type = Option<String>)]
     arguments_digest: Option<Cow<'a, str>>,
     /// Exactly as the upstream sent it.
+    #[schema(value_type = Value, required)]
     result: Option<&'a RawValue>,
+    #[schema(value_type = Value, required)]
     error: Option<&'a RawValue>,
+    #[schema(value_type = Option<String>)]
     result_digest: Option<Cow<'a, str>>,
 }
 

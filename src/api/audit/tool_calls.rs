@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use actix_web::{HttpResponse, web};
 use proctor_domain::{Position, SessionId, SubjectId};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::answer;
 use super::super::caller::Caller;
 use super::super::filters;
+use super::super::openapi::words;
 use super::super::opened::{Opener, unreadable};
 use super::super::page::{self, given};
 use super::super::problem::Problem;
@@ -20,19 +22,28 @@ use crate::views::{CallOutcome, ToolCallFilter, ToolCallRow};
 const LIST: &str = "tool-calls";
 
 /// What the list is filtered by.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Query {
     user: Option<String>,
     session: Option<String>,
+    /// A label, written as `key:value`.
     label: Option<String>,
     virtual_server: Option<String>,
     connection: Option<String>,
     tool: Option<String>,
+    #[param(value_type = Option<words::Outcome>, inline)]
     outcome: Option<String>,
+    /// Recorded at this time or later.
+    #[param(format = DateTime)]
     from: Option<String>,
+    /// Recorded before this time.
+    #[param(format = DateTime)]
     to: Option<String>,
+    /// How many items the page has at most: 50 when nothing is said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
     limit: Option<String>,
+    /// `next_cursor` of the page before, as it is.
     cursor: Option<String>,
 }
 

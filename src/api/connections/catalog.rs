@@ -6,25 +6,38 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::answer;
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use crate::proctor::Proctor;
 
-#[derive(Serialize)]
-struct Shown<'a> {
+/// The tools in force.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Catalog)]
+pub(super) struct Shown<'a> {
+    #[schema(value_type = words::Name)]
     connection: &'a str,
+    /// SHA-256 over the names and definitions.
     digest: &'a str,
+    #[schema(value_type = words::Era)]
     era: proctor_domain::connection::Era,
     protocol_version: &'a str,
     tools: Vec<Tool<'a>>,
 }
 
-#[derive(Serialize)]
+/// A tool as its upstream offers it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CatalogTool)]
 struct Tool<'a> {
     name: &'a str,
+    /// SHA-256 of the definition.
     digest: &'a str,
+    /// Whether its upstream says that it only reads.
     read_only: bool,
+    /// As the upstream gave it.
+    #[schema(value_type = Object)]
     definition: Arc<RawValue>,
 }
 

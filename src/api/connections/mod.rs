@@ -3,6 +3,7 @@
 mod catalog;
 mod discovery;
 mod list;
+pub(super) mod operations;
 mod reconfigure;
 mod refresh;
 mod register;
@@ -11,10 +12,12 @@ mod settings;
 mod show;
 mod test;
 
-use proctor_domain::connection::{AuthMethod, Catalog, Connection, Transport};
+use proctor_domain::connection::{AuthMethod, Catalog, Connection, Era, Transport};
+use proctor_domain::limits::Limits;
 use proctor_domain::{InvalidName, Name};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 pub(super) use catalog::catalog;
 pub(super) use list::list;
@@ -25,13 +28,15 @@ pub(super) use retire::retire;
 pub(super) use show::show;
 pub(super) use test::test;
 
+use super::openapi::words;
 use super::problem::{Code, Problem};
 use crate::proctor::Proctor;
 
 /// Whose credential is used to look at an upstream, where every user brings one.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AsUser {
+    /// Whose credential is used to look, where every user brings one.
     user: Option<String>,
 }
 
@@ -53,7 +58,43 @@ async fn fresh(proctor: &Proctor, name: &Name) -> Result<std::sync::Arc<Connecti
 }
 
 /// A connection as it is shown: without its secrets.
-fn shown(name: &str, connection: &Connection) -> Value {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Connection)]
+struct Shown<'a> {
+    #[schema(value_type = words::Name)]
+    name: &'a str,
+    #[schema(value_type = words::InUse)]
+    state: &'static str,
+    #[schema(value_type = Option<words::Transport>)]
+    transport: Option<Value>,
+    #[schema(value_type = Option<words::Auth>)]
+    auth: Option<Value>,
+    /// Whether it is in a private network.
+    private_network: bool,
+    /// Whether all users may share connections and child processes.
+    shared: bool,
+    #[schema(value_type = words::Limits)]
+    limits: Limits,
+    /// Of its settings: each change makes the next.
+    generation: u32,
+    /// `null` until it was read.
+    catalog: Option<Summary<'a>>,
+}
+
+/// What a catalog is, without its tools.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CatalogSummary)]
+struct Summary<'a> {
+    /// SHA-256 over the names and definitions of its tools.
+    digest: &'a str,
+    #[schema(value_type = words::Era)]
+    era: Era,
+    protocol_version: &'a str,
+    /// How many.
+    tools: usize,
+}
+
+fn shown<'a>(name: &'a str, connection: &'a Connection) -> Shown<'a> {
     let settings = connection.settings();
     let transport = settings.map(|settings| match &settings.transport {
         Transport::Http { url } => json!({ "type": "http", "url": url }),
@@ -72,25 +113,24 @@ fn shown(name: &str, connection: &Connection) -> Value {
         }
         auth @ (AuthMethod::Basic | AuthMethod::Oauth2(_) | AuthMethod::Environment { .. }) => json!(auth),
     });
-    json!({
-        "name": name,
-        "state": if connection.is_retired() { "retired" } else { "registered" },
-        "transport": transport,
-        "auth": auth,
-        "private_network": settings.is_some_and(|settings| settings.private_network),
-        "shared": settings.is_some_and(|settings| settings.shared),
-        "limits": settings.map(|settings| settings.limits).unwrap_or_default(),
-        "generation": connection.generation(),
-        "catalog": connection.catalog().map(|catalog| summary(catalog)),
-    })
+    Shown {
+        name,
+        state: if connection.is_retired() { "retired" } else { "registered" },
+        transport,
+        auth,
+        private_network: settings.is_some_and(|settings| settings.private_network),
+        shared: settings.is_some_and(|settings| settings.shared),
+        limits: settings.map(|settings| settings.limits).unwrap_or_default(),
+        generation: connection.generation(),
+        catalog: connection.catalog().map(|catalog| summary(catalog)),
+    }
 }
 
-/// What a catalog is, without its tools.
-fn summary(catalog: &Catalog) -> Value {
-    json!({
-        "digest": catalog.digest,
-        "era": catalog.era,
-        "protocol_version": catalog.protocol_version,
-        "tools": catalog.tools.len(),
-    })
+fn summary(catalog: &Catalog) -> Summary<'_> {
+    Summary {
+        digest: &catalog.digest,
+        era: catalog.era,
+        protocol_version: &catalog.protocol_version,
+        tools: catalog.tools.len(),
+    }
 }

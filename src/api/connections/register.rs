@@ -4,20 +4,34 @@ use std::future::ready;
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::connection::{Connection, ConnectionCommand};
-use serde_json::Value;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
-use super::discovery;
 use super::settings::ConnectionBody;
+use super::{Shown, discovery};
 use crate::actors::Prepared;
 use crate::journal::SideWrite;
 use crate::proctor::Proctor;
 
 /// The generation of a connection's first settings.
 const FIRST_GENERATION: u32 = 1;
+
+/// A connection that was registered.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RegisteredConnection)]
+pub(super) struct Registered<'a> {
+    #[serde(flatten)]
+    #[schema(inline)]
+    connection: Shown<'a>,
+    /// Why its catalog could not be read at once; it can be later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    catalog_error: Option<String>,
+}
 
 pub(in crate::api) async fn register(
     proctor: web::Data<Proctor>,
@@ -44,13 +58,11 @@ pub(in crate::api) async fn register(
     // It is registered, whatever becomes of this: its catalog can be refreshed later.
     let found = discovery::refresh(&proctor, &caller, &name, None).await;
     let state = super::fresh(&proctor, &name).await?;
-    let mut shown = super::shown(name.as_str(), &state);
-    let position = match found {
-        Ok(found) => found.position,
-        Err(problem) => {
-            shown["catalog_error"] = Value::from(problem.detail);
-            proctor.directory.position_of(&registered)
-        }
+    let connection = super::shown(name.as_str(), &state);
+    let (position, catalog_error) = match found {
+        Ok(found) => (found.position, None),
+        Err(problem) => (proctor.directory.position_of(&registered), Some(problem.detail)),
     };
+    let shown = Registered { connection, catalog_error };
     Ok(answer::created(position, &format!("/api/v1/connections/{name}"), &shown))
 }

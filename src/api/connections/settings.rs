@@ -8,8 +8,10 @@ use proctor_domain::connection::{AuthMethod, Settings, Transport};
 use proctor_domain::environment::{SettingsError, Variable};
 use proctor_domain::limits::Limits;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use crate::connect::{self, Discovered, DiscoveryError, Wanted};
 use crate::credential::PLACE;
@@ -51,53 +53,79 @@ const RESERVED_HEADERS: &[&str] = &[
 
 /// The body of a registration. When a connection is set anew its name may be left out, and so may
 /// the secrets, which are then kept.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ConnectionSettings)]
 pub(in crate::api) struct ConnectionBody {
+    #[schema(value_type = Option<words::Name>)]
     pub(super) name: Option<Name>,
     transport: TransportBody,
     #[serde(default)]
     auth: AuthBody,
+    /// Whether it is in a private network: at an address that is not globally routable.
     #[serde(default)]
     private_network: bool,
+    /// Whether all users may share connections and child processes.
     #[serde(default)]
     shared: bool,
     #[serde(default)]
+    #[schema(value_type = words::Limits)]
     limits: Limits,
 }
 
-#[derive(Deserialize)]
+/// How an upstream is reached.
+#[derive(Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = TransportSettings)]
 enum TransportBody {
+    /// By streamable HTTP.
     Http {
+        #[schema(format = "uri", max_length = 2_048)]
         url: String,
     },
+    /// As a child process.
     Stdio {
+        #[schema(min_length = 1, max_length = 4_096)]
         command: String,
         #[serde(default)]
+        #[schema(max_items = 256)]
         args: Vec<String>,
         /// A value that is `null` is kept as it was; all are when there are none.
+        #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
         env: Option<BTreeMap<String, Option<Zeroizing<String>>>>,
     },
 }
 
-#[derive(Deserialize)]
+/// How calls authenticate at an upstream.
+#[derive(Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = AuthSettings)]
 enum AuthBody {
+    /// Not at all.
     None {},
-    Header { name: String, value: Option<Zeroizing<String>> },
-    // Each user's own, by the upstream's authorization server.
+    /// With a secret that all share, in a header. A value that is left out is kept.
+    Header {
+        name: String,
+        #[schema(value_type = Option<String>)]
+        value: Option<Zeroizing<String>>,
+    },
+    /// With what each user authorizes at the upstream's authorization server.
     Oauth2(Wanted),
     // Each user's own; see `PUT /users/{user}/connections/{connection}/credential`.
+    /// With each user's own API key, in a header: `X-Api-Key` and the key alone when nothing is said.
     ApiKey { header: Option<String>, format: Option<String> },
+    /// With each user's own access token, in a header: `Authorization: Bearer` when nothing is said.
     Bearer { header: Option<String>, format: Option<String> },
+    /// With each user's own name and password.
     Basic {},
+    /// With variables that each user brings to a child process of their own.
     Environment { variables: Vec<VariableBody> },
 }
 
 /// A variable of the child's environment that each user brings.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewVariable)]
 struct VariableBody {
     name: String,
     label: Option<String>,

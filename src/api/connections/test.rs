@@ -4,22 +4,31 @@ use actix_web::{HttpResponse, web};
 use proctor_domain::connection::{Connection, ConnectionCommand};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::caller::Caller;
+use super::super::openapi::words;
 use super::super::problem::Problem;
 use super::AsUser;
 use super::discovery::unprobed;
 use crate::proctor::Proctor;
 use crate::upstream::Era;
 
-#[derive(Serialize)]
-struct Found<'a> {
+/// What was found at an upstream.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectionTest)]
+pub(super) struct Found<'a> {
+    #[schema(value_type = words::Name)]
     connection: &'a str,
     ok: bool,
+    #[schema(value_type = words::Era)]
     era: &'a str,
     protocol_version: &'a str,
+    /// As it names itself.
+    #[schema(value_type = Value, required)]
     server_info: Option<&'a RawValue>,
+    /// What it tells its clients.
     instructions: Option<&'a str>,
 }
 

@@ -3,7 +3,9 @@
 use proctor_domain::Name;
 use proctor_domain::identity_provider::{Algorithm, Settings};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use crate::upstream::Endpoint;
 
@@ -15,15 +17,28 @@ const SCOPE_CHARS_MAX: usize = 128;
 const USER_CLAIM_DEFAULT: &str = "sub";
 
 /// The body of a provider. In a revision the name may be left out.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = IdentityProviderSettings)]
 pub(in crate::api) struct ProviderBody {
+    #[schema(value_type = Option<words::Name>)]
     pub(super) name: Option<Name>,
+    /// Exactly as its tokens name it.
+    #[schema(format = "uri", max_length = 512)]
     issuer: String,
+    /// What its tokens may be for, beside the URL of the virtual server.
+    #[schema(min_length = 1, max_length = 512)]
     audience: Option<String>,
+    /// The claim that says who the user is: sub when left out.
+    #[schema(min_length = 1, max_length = 128)]
     user_claim: Option<String>,
+    /// RS256 and ES256 when left out.
+    #[schema(value_type = Option<Vec<words::Algorithm>>, min_items = 1)]
     algorithms: Option<Vec<String>>,
+    /// What clients are told to ask it for.
+    #[schema(max_items = 50)]
     scopes: Option<Vec<String>>,
+    /// Whether it is in a private network.
     #[serde(default)]
     private_network: bool,
 }

@@ -6,6 +6,7 @@ use std::future::ready;
 use actix_web::{HttpResponse, web};
 use proctor_domain::purpose_keys::{PurposeKeys, PurposeKeysCommand};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::BodyOrNothing;
@@ -28,9 +29,12 @@ const SECONDS_MIN: u32 = 2;
 const SECONDS_MAX: u32 = 604_800;
 
 /// When the key comes into force.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = KeyRotation)]
 pub(in crate::api) struct Rotation {
+    /// After how many seconds: so many that every replica knows it by then, when left out.
+    #[schema(minimum = 2, maximum = 604_800)]
     after_seconds: Option<u32>,
 }
 

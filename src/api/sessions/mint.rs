@@ -13,14 +13,16 @@ use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::{LINK_SECONDS_DEFAULT, Status};
 use proctor_domain::virtual_server::{TOOLS_MAX, VirtualServer};
 use proctor_domain::{Decider as _, Event, Name, StreamId, SubjectId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::{Caller, NotDone};
 use super::super::filters::LABEL_SEPARATORS;
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use super::super::time;
 use super::super::users;
@@ -37,21 +39,46 @@ const LABEL_VALUE_CHARS_MAX: usize = 256;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// The terms that are asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSession)]
 pub(in crate::api) struct Minting {
+    #[schema(value_type = words::Name)]
     virtual_server: Name,
+    /// As your product knows them.
+    #[schema(min_length = 1, max_length = 512)]
     user: String,
+    /// How long it lasts: an hour when nothing is said.
+    #[schema(minimum = 60, maximum = 86_400)]
     ttl_seconds: Option<u32>,
+    #[schema(value_type = Option<words::Access>)]
     access: Option<Access>,
+    /// The tools that it is confined to, as agents know them.
+    #[schema(max_items = 500)]
     tools: Option<Vec<String>>,
+    /// What it is to be found by; at most 20.
     labels: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<words::SessionLimits>)]
     limits: Option<SessionLimits>,
     /// Whether a refusal for missing accounts brings links to connect them.
     #[serde(default)]
     include_links: bool,
     /// Where those links lead back to.
+    #[schema(format = "uri")]
     return_url: Option<String>,
+}
+
+/// A session that was opened. Its token is shown once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MintedSession)]
+pub(super) struct Minted {
+    session_id: String,
+    /// What the agent sends as `Authorization: Bearer`.
+    token: String,
+    /// Where the agent connects.
+    mcp_server_url: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
 }
 
 pub(in crate::api) async fn mint(
@@ -92,14 +119,11 @@ pub(in crate::api) async fn mint(
         // Rounded up: that its time is over is for the session to say, on the record.
         expires_at_s: (terms.expires_at.0 + MICROS_PER_SECOND - 1).div_euclid(MICROS_PER_SECOND),
     });
-    let minted = json!({
-        "session_id": session,
-        "token": token,
-        "mcp_server_url": mcp_server_url,
-        "expires_at": time::shown(terms.expires_at),
-    });
     let position = proctor.directory.position_of(&events);
-    Ok(answer::created(position, &format!("/api/v1/sessions/{session}"), &minted))
+    let place = format!("/api/v1/sessions/{session}");
+    let expires_at = time::shown(terms.expires_at);
+    let minted = Minted { session_id: session, token, mcp_server_url, expires_at };
+    Ok(answer::created(position, &place, &minted))
 }
 
 impl Minting {

@@ -1,16 +1,33 @@
 //! `POST /sessions/{id}/revoke`: ends one session.
 
 use actix_web::{HttpResponse, web};
+use proctor_domain::Position;
 use proctor_domain::session::{Session, SessionCommand};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
-use super::super::confirmation::{Wait, confirmed};
+use super::super::confirmation::{Confirmation, Wait, confirmed};
+use super::super::openapi::words;
 use super::super::problem::Problem;
 use super::super::reason::Reason;
 use crate::proctor::Proctor;
+
+/// A session that has ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevokedSession)]
+pub(super) struct Revoked {
+    session_id: String,
+    #[schema(value_type = words::SessionState)]
+    state: &'static str,
+    #[schema(value_type = u64)]
+    position: Position,
+    #[serde(flatten)]
+    #[schema(inline)]
+    confirmation: Confirmation,
+}
 
 pub(in crate::api) async fn revoke(
     proctor: web::Data<Proctor>,
@@ -23,7 +40,7 @@ pub(in crate::api) async fn revoke(
     let events = caller.tell::<Session>(&proctor, &id, command).await?;
     // One that was revoked before was so at the head at the latest.
     let position = proctor.directory.position_of(&events);
-    let mut shown = json!({ "session_id": *id, "state": "revoked", "position": position });
-    confirmed(&proctor, &wait, position, &mut shown).await?;
+    let confirmation = confirmed(&proctor, &wait, position).await?;
+    let shown = Revoked { session_id: id.into_inner(), state: "revoked", position, confirmation };
     Ok(answer::ok(position, &shown))
 }

@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, web};
 use proctor_domain::session::{Session, SessionEvent};
 use proctor_domain::{Event, Recorded, StreamId};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::answer;
 use super::super::as_of::Moment;
@@ -16,9 +17,10 @@ use crate::proctor::Proctor;
 use crate::views::SessionRow;
 
 /// When.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Query {
+    /// As it stood then: at a position in the journal, or an RFC 3339 time; now, when it is left out.
     at: Option<String>,
 }
 
@@ -40,7 +42,7 @@ pub(in crate::api) async fn show(
     let events = proctor.journal.reader().stream(&StreamId::of::<Session>(&id), 0).await?;
     let row = as_of(row, &events, moment);
     let mut shown = super::shown(&proctor, &mut opener, &row, moment.at).await?;
-    shown["as_of"] = moment.shown();
+    shown.as_of = Some(moment.shown());
     Ok(answer::ok(head, &shown))
 }
 

@@ -10,6 +10,7 @@ use proctor_domain::{Event, Recorded, StreamId, SubjectId};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::audit::on_the_record;
@@ -21,41 +22,58 @@ use super::super::time;
 use crate::payload::{Asked, Ended};
 use crate::proctor::Proctor;
 
-#[derive(Serialize)]
-struct Timeline {
+/// A page of what happened in a session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Timeline {
     session_id: String,
     items: Vec<Item>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// An event of a session.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionEvent)]
 struct Item {
+    #[schema(value_type = u64)]
     position: proctor_domain::Position,
+    /// Its place in the session.
     sequence: u64,
+    #[schema(format = DateTime)]
     at: String,
+    #[schema(value_type = String)]
     event_id: Arc<str>,
     #[serde(rename = "type")]
     kind: &'static str,
     /// What the event says, as it stands in the journal.
+    #[schema(value_type = Object)]
     data: Value,
     #[serde(flatten)]
+    #[schema(inline)]
     opened: Opened,
 }
 
 /// What was sealed beside an event, for those who may see it.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = OpenedEvent)]
 struct Opened {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<BTreeMap<String, String>>)]
     labels: Option<Labels>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     client_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>, required = false)]
     arguments: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>, required = false)]
     result: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>, required = false)]
     error: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The keyed digest of what was not kept whole.
+    #[schema(nullable = false)]
     digest: Option<String>,
 }
 

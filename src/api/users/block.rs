@@ -2,13 +2,15 @@
 //! there are, and cancels what is on its way in them.
 
 use actix_web::{HttpResponse, web};
+use proctor_domain::Position;
 use proctor_domain::subject::{Subject, SubjectCommand};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::{Body, BodyOrNothing};
 use super::super::caller::Caller;
-use super::super::confirmation::{Wait, confirmed};
+use super::super::confirmation::{Confirmation, Wait, confirmed};
 use super::super::problem::{Code, Problem};
 use super::super::reason::{Reason, ReasonIfAny};
 use super::super::revocations::count;
@@ -16,6 +18,31 @@ use super::reference;
 use crate::opening::{USER_CHARS_MAX, user_fits};
 use crate::proctor::Proctor;
 use crate::views::SessionsOf;
+
+/// A user who may not have sessions.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BlockedUser)]
+pub(super) struct Blocked {
+    user: String,
+    blocked: bool,
+    /// How many sessions were open; `null` when that could not be told.
+    sessions: Option<u64>,
+    #[schema(value_type = u64)]
+    position: Position,
+    #[serde(flatten)]
+    #[schema(inline)]
+    confirmation: Confirmation,
+}
+
+/// A user who may have sessions again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnblockedUser)]
+pub(super) struct Unblocked {
+    user: String,
+    blocked: bool,
+    #[schema(value_type = u64)]
+    position: Position,
+}
 
 pub(in crate::api) async fn block(
     proctor: web::Data<Proctor>,
@@ -35,9 +62,8 @@ pub(in crate::api) async fn block(
     let command = SubjectCommand::Block { by: caller.by(), reason };
     let events = caller.tell::<Subject>(&proctor, subject.as_str(), command).await?;
     let position = proctor.directory.position_of(&events);
-    let mut shown = json!({ "user": user, "blocked": true, "sessions": sessions, "position": position });
-    confirmed(&proctor, &wait, position, &mut shown).await?;
-    Ok(answer::ok(position, &shown))
+    let confirmation = confirmed(&proctor, &wait, position).await?;
+    Ok(answer::ok(position, &Blocked { user, blocked: true, sessions, position, confirmation }))
 }
 
 pub(in crate::api) async fn unblock(
@@ -51,7 +77,7 @@ pub(in crate::api) async fn unblock(
     let command = SubjectCommand::Unblock { by: caller.by(), reason };
     let events = caller.tell::<Subject>(&proctor, subject.as_str(), command).await?;
     let position = proctor.directory.position_of(&events);
-    Ok(answer::ok(position, &json!({ "user": user, "blocked": false, "position": position })))
+    Ok(answer::ok(position, &Unblocked { user, blocked: false, position }))
 }
 
 pub(super) fn unknown() -> Problem {

@@ -4,21 +4,43 @@
 use std::future::ready;
 
 use actix_web::{HttpResponse, web};
-use proctor_domain::Name;
 use proctor_domain::connection::Connection;
 use proctor_domain::user_connection::{UserConnection, UserConnectionCommand};
-use serde_json::json;
+use proctor_domain::{Name, Position};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
-use super::super::confirmation::{Wait, confirmed};
+use super::super::confirmation::{Confirmation, Wait, confirmed};
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use super::super::reason::Reason;
 use crate::actors::Prepared;
 use crate::connect;
 use crate::journal::SideWrite;
 use crate::proctor::Proctor;
+
+/// An account that was taken back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DisconnectedAccount)]
+pub(super) struct Disconnected {
+    user: String,
+    #[schema(value_type = words::Name)]
+    connection: Name,
+    #[schema(value_type = words::AccountState)]
+    state: &'static str,
+    #[schema(value_type = u64)]
+    position: Position,
+    /// Whether its tokens were given back to their authorization server; absent where there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::GivenBack, required = false)]
+    revoked_at_provider: Option<Option<bool>>,
+    #[serde(flatten)]
+    #[schema(inline)]
+    confirmation: Confirmation,
+}
 
 pub(in crate::api) async fn disconnect(
     proctor: web::Data<Proctor>,
@@ -48,15 +70,15 @@ pub(in crate::api) async fn disconnect(
         })
         .await?;
     let position = proctor.directory.position_of(&events);
-    let mut shown =
-        json!({ "user": user, "connection": name, "state": "disconnected", "position": position });
+    let mut revoked_at_provider = None;
     proctor.leftovers.look_soon();
     // What is over here ends at the provider as well, whether or not that answers.
     if let Some(credential) = credential.filter(|_| !events.is_empty()) {
         let connection = proctor.directory.state::<Connection>(name.as_str()).await?;
-        shown["revoked_at_provider"] =
-            json!(connect::revoke(&proctor, &name, &connection, &credential).await);
+        revoked_at_provider = Some(connect::revoke(&proctor, &name, &connection, &credential).await);
     }
-    confirmed(&proctor, &wait, position, &mut shown).await?;
+    let confirmation = confirmed(&proctor, &wait, position).await?;
+    let (connection, state) = (name, "disconnected");
+    let shown = Disconnected { user, connection, state, position, revoked_at_provider, confirmation };
     Ok(answer::ok(position, &shown))
 }

@@ -5,13 +5,14 @@ use actix_web::{HttpResponse, web};
 use proctor_domain::connection::Connection;
 use proctor_domain::user_connection::{LINK_SECONDS_DEFAULT, UserConnection};
 use proctor_domain::{Name, SubjectId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use super::super::time;
 use super::{of_each_user, reference};
@@ -20,11 +21,39 @@ use crate::journal::Delivered;
 use crate::opening::{USER_CHARS_MAX, user_fits};
 use crate::proctor::Proctor;
 
-#[derive(Deserialize)]
+/// A link that is wanted.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewLink)]
 pub(in crate::api) struct Wish {
+    /// Where the user comes back to.
+    #[schema(format = "uri")]
     return_url: String,
+    /// How long it can be used.
+    #[schema(minimum = 60, maximum = 86_400)]
     ttl_seconds: Option<u32>,
+}
+
+/// A hosted link.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Link {
+    link_id: String,
+    #[schema(value_type = words::Name)]
+    connection: Name,
+    /// Where to send the user's browser.
+    url: String,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// A hosted link for a user.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LinkOfUser)]
+pub(super) struct OfUser<'a> {
+    #[serde(flatten)]
+    #[schema(inline)]
+    link: Link,
+    user: &'a str,
 }
 
 pub(in crate::api) async fn link(
@@ -42,8 +71,8 @@ pub(in crate::api) async fn link(
     let (name, ..) = of_each_user(&proctor, &name).await?;
     let subject = reference(&proctor, &caller, &user).await?;
     let ttl_seconds = wish.ttl_seconds.unwrap_or(LINK_SECONDS_DEFAULT);
-    let (mut shown, events) = issue(&proctor, &caller, &subject, &name, &return_url, ttl_seconds).await?;
-    shown["user"] = json!(user);
+    let (link, events) = issue(&proctor, &caller, &subject, &name, &return_url, ttl_seconds).await?;
+    let shown = OfUser { link, user: &user };
     let position = proctor.directory.position_of(&events);
     let place = format!("/api/v1/users/{user}/connections/{name}");
     Ok(answer::created(position, &place, &shown))
@@ -62,7 +91,7 @@ pub(in crate::api) async fn issue(
     name: &Name,
     return_url: &Url,
     ttl_seconds: u32,
-) -> Result<(Value, Vec<Delivered>), Problem> {
+) -> Result<(Link, Vec<Delivered>), Problem> {
     let link = NewLink::new(proctor, subject, name, return_url);
     let id = UserConnection::id(subject, name);
     let events = caller
@@ -75,11 +104,6 @@ pub(in crate::api) async fn issue(
     proctor.leftovers.look_soon();
     let state = proctor.directory.state::<UserConnection>(&id).await?;
     let expires_at = state.link().map(|link| time::shown(link.expires_at()));
-    let shown = json!({
-        "link_id": link.id,
-        "connection": name,
-        "url": link.url,
-        "expires_at": expires_at,
-    });
+    let shown = Link { link_id: link.id, connection: name.clone(), url: link.url, expires_at };
     Ok((shown, events))
 }

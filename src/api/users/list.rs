@@ -33,15 +33,17 @@ pub(in crate::api) async fn list(
     }
     let names = of_each_user.iter().map(|(id, _)| id.clone()).collect();
     let (names, more) = page::of_names(names, after.as_deref(), limit);
-    let mut items = Vec::new();
+    let mut accounts = Vec::new();
     for (id, connection) in of_each_user.iter().filter(|(id, _)| names.contains(id)) {
         let Ok(name) = Name::new(id) else { continue };
-        let state = match &subject {
+        let state: Arc<UserConnection> = match &subject {
             Some(subject) => proctor.directory.state(&UserConnection::id(subject, &name)).await?,
             None => Arc::default(),
         };
-        items.push(shown(&user, &name, connection, &state));
+        accounts.push((name, connection, state));
     }
+    let items = accounts.iter().map(|(name, connection, state)| shown(&user, name, connection, state));
+    let items = items.collect();
     let cursor = page::cursor(&proctor, LIST, names.last().filter(|_| more))?;
     Ok(answer::ok(position, &page::shown(items, cursor.as_deref(), position)))
 }

@@ -6,6 +6,7 @@ mod credential;
 mod disconnect;
 mod link;
 mod list;
+pub(super) mod operations;
 mod show;
 mod user;
 mod verify;
@@ -16,7 +17,8 @@ use proctor_domain::connection::{Connection, CredentialKind, Takes};
 use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, SubjectId};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 pub(super) use all::all;
 pub(super) use block::{block, unblock};
@@ -29,6 +31,7 @@ pub(super) use user::user;
 pub(super) use verify::verify;
 
 use super::caller::Caller;
+use super::openapi::words;
 use super::problem::{Code, Problem};
 use super::time;
 use crate::actors::now;
@@ -67,23 +70,58 @@ async fn of_each_user(proctor: &Proctor, name: &str) -> Result<(Name, Arc<Connec
     Ok((name, connection))
 }
 
-/// A user's account as it is shown: without its credential.
-fn shown(user: &str, name: &Name, connection: &Connection, account: &UserConnection) -> Value {
+/// A user's own account at a connection. Its credential is never shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Account)]
+pub(super) struct Shown<'a> {
+    user: &'a str,
+    #[schema(value_type = words::Name)]
+    connection: &'a Name,
+    #[schema(value_type = words::AccountState)]
+    state: Status,
+    /// What is to be brought.
+    #[schema(value_type = Option<words::Credential>)]
+    takes: Option<CredentialKind>,
+    /// Of the credential: each one that is put in force has the next.
+    generation: Option<u32>,
+    /// Since when it is as it is.
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// Why it is not active.
+    reason: Option<&'a str>,
+    /// What was authorized, where an authorization server said so.
+    scopes: Option<&'a [String]>,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// Whether the tokens that it replaced were given back to their authorization server; said by whoever
+    /// replaced some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::GivenBack, required = false)]
+    revoked_at_provider: Option<Option<bool>>,
+}
+
+fn shown<'a>(
+    user: &'a str,
+    name: &'a Name,
+    connection: &Connection,
+    account: &'a UserConnection,
+) -> Shown<'a> {
     let takes = connection.credential_kind();
-    let status = connection.takes().map_or(Status::Missing, |takes| status(account, takes));
+    let state = connection.takes().map_or(Status::Missing, |takes| status(account, takes));
     let known = account.generation() > 0;
-    let is_active = status == Status::Active;
-    json!({
-        "user": user,
-        "connection": name,
-        "state": status,
-        "takes": takes,
-        "generation": known.then(|| account.generation()),
-        "since": known.then(|| time::shown(account.since())),
-        "reason": account.reason().filter(|_| !is_active),
-        "scopes": (is_active && takes == Some(CredentialKind::Oauth2)).then(|| account.scopes()),
-        "expires_at": account.expires_at().filter(|_| is_active).map(time::shown),
-    })
+    let is_active = state == Status::Active;
+    Shown {
+        user,
+        connection: name,
+        state,
+        takes,
+        generation: known.then(|| account.generation()),
+        since: known.then(|| time::shown(account.since())),
+        reason: account.reason().filter(|_| !is_active),
+        scopes: (is_active && takes == Some(CredentialKind::Oauth2)).then(|| account.scopes()),
+        expires_at: account.expires_at().filter(|_| is_active).map(time::shown),
+        revoked_at_provider: None,
+    }
 }
 
 /// The account's status as it is shown: one waits only as long as its link can be used.

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use actix_web::{HttpResponse, web};
 use proctor_domain::user_connection::UserConnection;
 use serde::Deserialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::Body;
@@ -17,9 +17,11 @@ use crate::actors::AskError;
 use crate::connect::{self, Confirmed, NotConfirmed, confirm};
 use crate::proctor::Proctor;
 
-#[derive(Deserialize)]
+/// What came back with the user's browser.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Verification {
+    /// From the address that the browser was sent back to.
     code: String,
 }
 
@@ -66,8 +68,8 @@ pub(in crate::api) async fn verify(
     let state = proctor.directory.state::<UserConnection>(&id).await?;
     let mut shown = shown(&user, &name, &connection, &state);
     if let Some(credential) = replaced.filter(|_| !events.is_empty()) {
-        shown["revoked_at_provider"] =
-            json!(connect::revoke(&proctor, &name, &connection, &credential).await);
+        let revoked = connect::revoke(&proctor, &name, &connection, &credential).await;
+        shown.revoked_at_provider = Some(revoked);
     }
     Ok(answer::ok(proctor.directory.position_of(&events), &shown))
 }

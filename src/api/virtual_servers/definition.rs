@@ -4,29 +4,46 @@ use proctor_domain::Name;
 use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, Login, MissingAccounts};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use crate::connect::checked_return_url;
 
 /// The body of a definition. In a revision the name may be left out.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Definition)]
 pub(in crate::api) struct DefinitionBody {
+    #[schema(value_type = Option<words::Name>)]
     pub(super) name: Option<Name>,
+    /// For people.
     #[serde(default)]
+    #[schema(max_length = 8_000)]
     description: String,
+    /// For agents.
     #[serde(default)]
+    #[schema(max_length = 32_000)]
     instructions: String,
+    /// The tools that are exposed; nothing else is.
+    #[schema(value_type = Vec<words::ExposedTool>, max_items = 500)]
     tools: Vec<ExposedTool>,
     #[serde(default)]
+    #[schema(value_type = words::Capture)]
     capture: Capture,
     #[serde(default)]
+    #[schema(value_type = words::MissingAccounts)]
     missing_accounts: Then,
+    /// Where users come back to who are asked to connect an account.
+    #[schema(format = "uri")]
     return_url: Option<String>,
+    #[schema(value_type = Option<words::Login>)]
     login: Option<Login>,
     #[serde(default)]
+    #[schema(value_type = words::Limits)]
     limits: Limits,
     #[serde(default)]
+    #[schema(value_type = words::SessionLimits)]
     session_limits: SessionLimits,
 }
 

@@ -7,23 +7,31 @@ use proctor_domain::session::Access;
 use proctor_projections::manifest::ManifestTool;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use super::super::answer;
+use super::super::openapi::words;
 use super::super::problem::Problem;
 use crate::manifests::Shown;
 use crate::proctor::Proctor;
 
 /// What the manifest is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Query {
+    /// For sessions with this access; full when nothing is said.
+    #[param(value_type = Option<words::Access>, inline)]
     access: Option<Access>,
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
+/// What agents see.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Manifest)]
+pub(super) struct Answer<'a> {
+    #[schema(value_type = words::Name)]
     virtual_server: &'a str,
     version: u32,
+    #[schema(value_type = words::Access)]
     access: Access,
     digest: &'a str,
     /// What the definitions cost a model, in tokens of o200k_base.
@@ -33,14 +41,23 @@ struct Answer<'a> {
     tools: Vec<Tool<'a>>,
 }
 
-#[derive(Serialize)]
+/// A tool as agents see it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ManifestTool)]
 struct Tool<'a> {
     name: &'a str,
+    /// The connection that offers it.
+    #[schema(value_type = words::Name)]
     connection: &'a str,
+    /// Its name there.
     tool: &'a str,
     read_only: bool,
+    /// SHA-256 of the definition.
     digest: &'a str,
+    /// What the definition costs a model, in tokens of o200k_base.
     tokens: usize,
+    /// As `tools/list` has it.
+    #[schema(value_type = Object)]
     definition: &'a RawValue,
 }
 

@@ -5,6 +5,7 @@ mod define;
 mod definition;
 mod list;
 mod manifest;
+pub(super) mod operations;
 mod readiness;
 mod retire;
 mod revise;
@@ -14,8 +15,12 @@ mod versions;
 use std::sync::Arc;
 
 use proctor_domain::Name;
-use proctor_domain::virtual_server::{Definition, MissingAccounts, VirtualServer};
-use serde_json::{Value, json};
+use proctor_domain::limits::{Limits, SessionLimits};
+use proctor_domain::virtual_server::{
+    Capture, Definition, ExposedTool, Login, MissingAccounts, VirtualServer,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 pub(super) use define::define;
 pub(super) use list::list;
@@ -26,6 +31,7 @@ pub(super) use revise::revise;
 pub(super) use show::show;
 pub(super) use versions::versions;
 
+use super::openapi::words;
 use super::problem::{Code, Problem};
 use crate::proctor::Proctor;
 
@@ -46,34 +52,69 @@ async fn fresh(proctor: &Proctor, name: &Name) -> Result<Arc<VirtualServer>, Pro
     Ok(state)
 }
 
-/// A virtual server as it is shown.
-fn shown(name: &str, server: &VirtualServer) -> Value {
-    let mut shown = json!({
-        "name": name,
-        "version": server.revision(),
-        "state": if server.is_retired() { "retired" } else { "defined" },
-    });
-    if let (Value::Object(shown), Value::Object(definition)) = (&mut shown, written(server.definition())) {
-        shown.extend(definition);
-    }
-    shown
+/// A virtual server.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VirtualServer)]
+struct Shown<'a> {
+    #[schema(value_type = words::Name)]
+    name: &'a str,
+    /// Of its definition: every change makes a new one.
+    version: u32,
+    #[schema(value_type = words::Standing)]
+    state: &'static str,
+    #[serde(flatten)]
+    #[schema(inline)]
+    definition: Written<'a>,
 }
 
 /// A definition as an administrator writes it.
-fn written(definition: &Definition) -> Value {
+#[derive(Serialize, ToSchema)]
+#[schema(as = WrittenDefinition)]
+struct Written<'a> {
+    /// For people.
+    description: &'a str,
+    /// For agents.
+    instructions: &'a str,
+    /// The tools that are exposed; nothing else is.
+    #[schema(value_type = Vec<words::ExposedTool>)]
+    tools: &'a [ExposedTool],
+    #[schema(value_type = words::Capture)]
+    capture: Capture,
+    #[schema(value_type = words::MissingAccounts)]
+    missing_accounts: &'static str,
+    /// Where users come back to who are asked to connect an account.
+    return_url: Option<&'a str>,
+    #[schema(value_type = Option<words::Login>)]
+    login: Option<&'a Login>,
+    #[schema(value_type = words::Limits)]
+    limits: Limits,
+    #[schema(value_type = words::SessionLimits)]
+    session_limits: SessionLimits,
+}
+
+fn shown<'a>(name: &'a str, server: &'a VirtualServer) -> Shown<'a> {
+    Shown {
+        name,
+        version: server.revision(),
+        state: if server.is_retired() { "retired" } else { "defined" },
+        definition: written(server.definition()),
+    }
+}
+
+fn written(definition: &Definition) -> Written<'_> {
     let (missing_accounts, return_url) = match &definition.missing_accounts {
         MissingAccounts::Refuse => ("refuse", None),
-        MissingAccounts::Ask { return_url } => ("ask", Some(return_url)),
+        MissingAccounts::Ask { return_url } => ("ask", Some(return_url.as_str())),
     };
-    json!({
-        "description": definition.description,
-        "instructions": definition.instructions,
-        "tools": definition.tools,
-        "capture": definition.capture,
-        "missing_accounts": missing_accounts,
-        "return_url": return_url,
-        "login": definition.login,
-        "limits": definition.limits,
-        "session_limits": definition.session_limits,
-    })
+    Written {
+        description: &definition.description,
+        instructions: &definition.instructions,
+        tools: &definition.tools,
+        capture: definition.capture,
+        missing_accounts,
+        return_url,
+        login: definition.login.as_ref(),
+        limits: definition.limits,
+        session_limits: definition.session_limits,
+    }
 }

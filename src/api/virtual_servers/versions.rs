@@ -2,16 +2,33 @@
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::virtual_server::{VirtualServer, VirtualServerEvent};
-use proctor_domain::{Event, Recorded, StreamId};
-use serde_json::{Value, json};
+use proctor_domain::{By, Event, Position, Recorded, StreamId};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::answer;
+use super::super::openapi::words;
 use super::super::page::{self, Page};
 use super::super::problem::Problem;
 use super::super::time;
+use super::Written;
 use crate::proctor::Proctor;
 
 const LIST: &str = "versions";
+
+/// A version of a virtual server.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Version)]
+pub(super) struct Shown<'a> {
+    version: usize,
+    #[schema(value_type = u64)]
+    position: Position,
+    #[schema(format = DateTime)]
+    at: String,
+    #[schema(value_type = words::By)]
+    by: &'a By,
+    definition: Written<'a>,
+}
 
 pub(in crate::api) async fn versions(
     proctor: web::Data<Proctor>,
@@ -30,16 +47,20 @@ pub(in crate::api) async fn versions(
         events.iter().filter_map(|event| version(event).map(|version| (event, version))).collect();
     let end = before.map_or(all.len(), |before| before.saturating_sub(1).min(all.len()));
     let start = end.saturating_sub(limit);
-    let items = (start..end).rev().map(|index| {
-        let (event, version) = &all[index];
-        shown(index + 1, event, version)
+    let numbered = all.into_iter().enumerate().take(end).skip(start).rev();
+    let items = numbered.map(|(index, (event, (by, definition)))| Shown {
+        version: index + 1,
+        position: event.place.position,
+        at: time::shown(event.place.recorded_at),
+        by,
+        definition,
     });
     let items = items.collect();
     let cursor = page::cursor(&proctor, &list, (start > 0).then_some(start + 1))?;
     Ok(answer::ok(position, &page::shown(items, cursor.as_deref(), position)))
 }
 
-fn version(event: &Recorded) -> Option<(&proctor_domain::By, Value)> {
+fn version(event: &Recorded) -> Option<(&By, Written<'_>)> {
     match &event.event {
         Event::VirtualServer(
             VirtualServerEvent::VirtualServerDefined { by, definition }
@@ -47,14 +68,4 @@ fn version(event: &Recorded) -> Option<(&proctor_domain::By, Value)> {
         ) => Some((by, super::written(definition))),
         _ => None,
     }
-}
-
-fn shown(number: usize, event: &Recorded, (by, definition): &(&proctor_domain::By, Value)) -> Value {
-    json!({
-        "version": number,
-        "position": event.place.position,
-        "at": time::shown(event.place.recorded_at),
-        "by": by,
-        "definition": definition,
-    })
 }

@@ -5,12 +5,12 @@ use std::future::ready;
 use actix_web::{HttpResponse, web};
 use futures_util::future::try_join_all;
 use proctor_domain::webhook::{Webhook, WebhookCommand};
-use serde_json::Value;
 
 use super::super::answer;
 use super::super::body::Body;
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
+use super::WithSecret;
 use super::settings::WebhookBody;
 use crate::actors::{Prepared, new_id};
 use crate::journal::SideWrite;
@@ -44,8 +44,7 @@ pub(in crate::api) async fn create(
         })
         .await?;
     let state = super::fresh(&proctor, &id).await?;
-    let mut shown = super::shown(&id, &state);
-    shown["secret"] = Value::from(secret.as_str());
+    let shown = WithSecret { webhook: super::shown(&id, &state), secret: &secret };
     let position = proctor.directory.position_of(&events);
     Ok(answer::created(position, &format!("/api/v1/webhooks/{id}"), &shown))
 }

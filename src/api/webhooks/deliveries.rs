@@ -3,9 +3,11 @@
 use actix_web::{HttpResponse, web};
 use proctor_domain::Position;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::answer;
 use super::super::filters::wrong;
+use super::super::openapi::words;
 use super::super::page::{self, given};
 use super::super::problem::Problem;
 use crate::journal::DeliveryState;
@@ -14,11 +16,16 @@ use crate::proctor::Proctor;
 const LIST: &str = "deliveries";
 
 /// What the list is filtered by.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Query {
+    /// Only those that stand so.
+    #[param(value_type = Option<words::DeliveryStatus>, inline)]
     state: Option<String>,
+    /// How many items the page has at most: 50 when nothing is said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
     limit: Option<String>,
+    /// `next_cursor` of the page before, as it is.
     cursor: Option<String>,
 }
 

@@ -2,11 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::webhook::{Webhook, WebhookCommand};
-use serde_json::json;
 
 use super::super::answer;
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
+use super::Enqueued;
 use crate::proctor::Proctor;
 
 pub(in crate::api) async fn redeliver(
@@ -22,6 +22,6 @@ pub(in crate::api) async fn redeliver(
     }
     let command = WebhookCommand::Redeliver { by: caller.by(), delivery: delivery.clone() };
     let events = caller.tell::<Webhook>(&proctor, &id, command).await?;
-    let shown = json!({ "webhook": id, "delivery": delivery });
+    let shown = Enqueued { webhook: &id, delivery: Some(&delivery) };
     Ok(answer::accepted(proctor.directory.position_of(&events), &shown))
 }

@@ -4,12 +4,13 @@
 use actix_web::{HttpResponse, web};
 use proctor_domain::webhook::{Webhook, WebhookCommand};
 use serde::Deserialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::super::answer;
 use super::super::body::BodyOrNothing;
 use super::super::caller::Caller;
 use super::super::problem::Problem;
+use super::WithSecret;
 use crate::actors::Prepared;
 use crate::journal::SideWrite;
 use crate::proctor::Proctor;
@@ -19,9 +20,12 @@ use crate::webhooks::Secret;
 const OVERLAP_SECONDS_DEFAULT: u32 = 86_400;
 
 /// How the old secret ends.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SecretRotation)]
 pub(in crate::api) struct Rotation {
+    /// How long the secret before goes on signing: a day when nothing is said.
+    #[schema(maximum = 604_800)]
     overlap_seconds: Option<u32>,
 }
 
@@ -47,7 +51,6 @@ pub(in crate::api) async fn rotate_secret(
         .await?;
     let position = proctor.directory.position_of(&events);
     let state = super::fresh(&proctor, &id).await?;
-    let mut shown = super::shown(&id, &state);
-    shown["secret"] = Value::from(secret.as_str());
+    let shown = WithSecret { webhook: super::shown(&id, &state), secret: &secret };
     Ok(answer::ok(position, &shown))
 }

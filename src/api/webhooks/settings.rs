@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use proctor_domain::webhook::Settings;
 use serde::Deserialize;
 use url::{Host, Url};
+use utoipa::ToSchema;
 
+use super::super::openapi::words;
 use super::super::problem::{Code, Problem};
 use crate::upstream::{Endpoint, Reach, may_reach};
 
@@ -16,13 +18,20 @@ use crate::upstream::{Endpoint, Reach, may_reach};
 const URL_BYTES_MAX: usize = 2_048;
 
 /// The body of a creation or a revision.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookSettings)]
 pub(in crate::api) struct WebhookBody {
+    /// Where messages are posted to.
+    #[schema(format = "uri", max_length = 2_048)]
     url: String,
+    /// What it is told of.
+    #[schema(value_type = Vec<words::Topics>, min_items = 1, max_items = 16)]
     events: Vec<String>,
     #[serde(default)]
+    #[schema(max_length = 500)]
     description: Option<String>,
+    /// Whether its receiver is in a private network.
     #[serde(default)]
     private_network: bool,
 }

@@ -2,11 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::webhook::{Webhook, WebhookCommand};
-use serde_json::json;
 
 use super::super::answer;
 use super::super::caller::Caller;
 use super::super::problem::Problem;
+use super::Enqueued;
 use crate::proctor::Proctor;
 use crate::webhooks::delivery_id;
 
@@ -18,6 +18,6 @@ pub(in crate::api) async fn test(
     super::fresh(&proctor, &id).await?;
     let events = caller.tell::<Webhook>(&proctor, &id, WebhookCommand::Test { by: caller.by() }).await?;
     let delivery = events.last().map(|event| delivery_id(&id, &event.event_id));
-    let shown = json!({ "webhook": *id, "delivery": delivery });
+    let shown = Enqueued { webhook: &id, delivery: delivery.as_deref() };
     Ok(answer::accepted(proctor.directory.position_of(&events), &shown))
 }
