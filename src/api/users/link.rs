@@ -7,6 +7,7 @@ use proctor_domain::user_connection::{LINK_SECONDS_DEFAULT, UserConnection};
 use proctor_domain::{Name, SubjectId};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use url::form_urlencoded::byte_serialize;
 use utoipa::ToSchema;
 
 use super::super::answer;
@@ -74,8 +75,14 @@ pub(in crate::api) async fn link(
     let (link, events) = issue(&proctor, &caller, &subject, &name, &return_url, ttl_seconds).await?;
     let shown = OfUser { link, user: &user };
     let position = proctor.directory.position_of(&events);
-    let place = format!("/api/v1/users/{user}/connections/{name}");
+    let place = format!("/api/v1/users/{}/connections/{name}", in_an_address(&user));
     Ok(answer::created(position, &place, &shown))
+}
+
+/// A user may be called anything; in an address there are only few characters.
+fn in_an_address(user: &str) -> String {
+    // Of a form's spaces: they are the one thing that is written otherwise in a path.
+    byte_serialize(user.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// Where people are sent back to.

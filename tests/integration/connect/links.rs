@@ -2,6 +2,7 @@
 
 use proctor_test_upstream::{Options, Protection, Upstream};
 use serde_json::{Value, json};
+use url::form_urlencoded::byte_serialize;
 
 use super::browser::Browser;
 use super::provider::Setup;
@@ -137,6 +138,24 @@ fn a_connection_that_takes_nothing_from_users_has_no_links() {
     let answer = world.post("/api/v1/users/ada/connections/open/link", &json!({ "return_url": RETURN_URL }));
     assert!((400..500).contains(&answer.status), "{}", answer.text());
     answer.problem(answer.status);
+}
+
+#[test]
+fn a_link_says_where_its_account_is_whatever_the_user_is_called() {
+    let world = World::start_behind_url(&[]);
+    let upstream = Upstream::start(Options::default());
+    let keyed = json!({
+        "name": "keyed", "transport": { "type": "http", "url": upstream.url() },
+        "auth": { "type": "api_key" }, "private_network": true,
+    });
+    world.post("/api/v1/connections", &keyed).ok();
+    for user in ["ada", "ada@product.test", "Ädä Lövelace", "a/b?c#d+e%20f"] {
+        let named: String = byte_serialize(user.as_bytes()).collect();
+        let path = format!("/api/v1/users/{}/connections/keyed/link", named.replace('+', "%20"));
+        let made = world.post(&path, &json!({ "return_url": RETURN_URL }));
+        assert_eq!(made.expect(201)["user"], user);
+        assert_eq!(world.get(made.header("location").unwrap()).expect(200)["user"], user);
+    }
 }
 
 #[test]
