@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod credential;
+pub mod difference;
 pub mod journal;
 pub mod login;
 pub mod manifests;

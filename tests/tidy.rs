@@ -16,6 +16,7 @@ const DRAWERS: &[&str] =
 /// Which rooms of the server a room may know. What is not listed may know everything.
 const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &[]),
+    ("difference", &[]),
     ("token_count", &[]),
     ("config", &["vault"]),
     ("journal", &["vault"]),
