@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proctor_domain::api_key::{ApiKeyEvent, Role};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, ConnectionEvent, Era, Settings, Transport,
+    AuthMethod, Catalog, CatalogTool, ConnectionEvent, Drift, Era, Settings, Transport,
 };
 use proctor_domain::limits::Limits;
 use proctor_domain::purpose_keys::PurposeKeysEvent;
@@ -223,6 +223,7 @@ impl History {
             private_network: false,
             shared: true,
             limits: Limits::default(),
+            drift: Drift::default(),
         };
         let tool = CatalogTool { digest: "d".repeat(64), read_only: true };
         let catalog = Catalog {

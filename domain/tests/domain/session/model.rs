@@ -232,6 +232,10 @@ impl World {
                 ConnectionEvent::ConnectionRegistered { .. }
                 | ConnectionEvent::ConnectionReconfigured { .. } => generations += 1,
                 ConnectionEvent::CatalogRefreshed { catalog, .. } => current = Some(catalog),
+                // None of these stands in these histories.
+                event @ (ConnectionEvent::CatalogObserved { .. }
+                | ConnectionEvent::CatalogAccepted { .. }
+                | ConnectionEvent::CatalogApproved { .. }) => panic!("{event:?}"),
                 ConnectionEvent::ConnectionTested { .. } => {}
                 ConnectionEvent::ConnectionSessionsCut { .. } if position > opened_at => return None,
                 ConnectionEvent::ConnectionSessionsCut { .. } => {}
