@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("upstream", &["journal"]),
     ("opening", &["actors", "journal", "vault"]),
     ("targets", &["actors", "journal", "upstream", "vault"]),
+    ("drift", &["actors", "journal", "manifests", "proctor", "targets", "upstream"]),
 ];
 
 /// The doors do not know each other.

@@ -16,6 +16,7 @@ mod dice;
 mod door_bad_input;
 mod door_legacy;
 mod door_modern;
+mod drift;
 mod environment;
 mod http;
 mod introspection;

@@ -1,6 +1,8 @@
 //! Upstream MCP servers: registered, set anew, looked into, retired.
 
+mod approve;
 mod catalog;
+mod diff;
 mod discovery;
 mod list;
 mod reconfigure;
@@ -16,7 +18,9 @@ use proctor_domain::{InvalidName, Name};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub(super) use approve::approve;
 pub(super) use catalog::catalog;
+pub(super) use diff::diff;
 pub(super) use list::list;
 pub(super) use reconfigure::reconfigure;
 pub(super) use refresh::refresh;
@@ -33,6 +37,15 @@ use crate::proctor::Proctor;
 #[serde(deny_unknown_fields)]
 pub(super) struct AsUser {
     user: Option<String>,
+}
+
+/// The same, and whether what is found is only looked at.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refreshing {
+    user: Option<String>,
+    #[serde(default)]
+    hold: bool,
 }
 
 /// The name of a connection in an address.
@@ -80,8 +93,10 @@ fn shown(name: &str, connection: &Connection) -> Value {
         "private_network": settings.is_some_and(|settings| settings.private_network),
         "shared": settings.is_some_and(|settings| settings.shared),
         "limits": settings.map(|settings| settings.limits).unwrap_or_default(),
+        "drift": settings.map(|settings| settings.drift).unwrap_or_default(),
         "generation": connection.generation(),
         "catalog": connection.catalog().map(|catalog| summary(catalog)),
+        "held": connection.offered().map_or(0, |offered| offered.changed.len() + offered.new.len()),
     })
 }
 
