@@ -122,7 +122,7 @@ async fn find(
             return Ok(Some(Found { catalogs, spoken, speaks: Some(false), complete }));
         }
     }
-    let (found, probed) = proctor.upstreams.catalog(&target).await?;
+    let (found, probed) = proctor.upstreams.catalog_in_place(&target).await?;
     let speaks = Some(probed.list_changed && !is_child);
     Ok(Some(Found { catalogs: vec![found], spoken, speaks, complete: true }))
 }

@@ -106,8 +106,9 @@ impl Watcher {
 
     /// Until something happened or is due.
     async fn wait(&mut self, told: &mut mpsc::Receiver<Told>) {
-        let free = self.looks.len() < LOOKS_MAX;
-        let due = self.watched.values().filter(|it| free && !it.is_looked_at).filter_map(|it| it.pace.due());
+        let may_look = self.may_look();
+        let free = self.watched.values().filter(|watched| may_look && !watched.is_looked_at);
+        let due = free.filter_map(|watched| watched.pace.due());
         let tick = Instant::now() + TICK;
         let until = due.min().map_or(tick, |due| due.min(tick));
         tokio::select! {
@@ -117,6 +118,11 @@ impl Watcher {
             Some(_) = self.listeners.join_next() => {}
             () = tokio::time::sleep_until(until.into()) => {}
         }
+    }
+
+    /// Whether there is room for another look, and somewhere to write down what is seen.
+    fn may_look(&self) -> bool {
+        self.looks.len() < LOOKS_MAX && !self.proctor.is_stopping() && self.proctor.journal.head().is_fresh()
     }
 
     fn take_hint(&mut self, told: Told) {
@@ -208,11 +214,10 @@ impl Watcher {
         for text in due {
             let is_ours = is_ours(&text, &self.proctor.replica, &self.replicas);
             let every = self.every;
-            let full = self.looks.len() >= LOOKS_MAX || self.proctor.is_stopping();
-            let Some(watched) = self.watched.get_mut(&text) else { continue };
-            if full {
+            if !self.may_look() {
                 return;
             }
+            let Some(watched) = self.watched.get_mut(&text) else { continue };
             let Ok(name) = Name::new(&text) else { continue };
             if !is_ours && !watched.pace.is_hinted() {
                 // Another replica keeps this schedule.

@@ -285,6 +285,11 @@ impl Inner {
         Way::new(target, &self.dialer, &self.limits, None, None, &self.runtime)
     }
 
+    /// The same, but its processes take a place.
+    fn way_in_place(&self, target: &Target) -> Result<Way, Failure> {
+        Way::new(target, &self.dialer, &self.limits, Some(&self.places), None, &self.runtime)
+    }
+
     fn key(target: &Target, subject: &str) -> Key {
         Key {
             connection: target.connection.clone(),

@@ -13,6 +13,7 @@ use crate::upstream::{
     Catalog, Era, FailureKind, Probed, Target, Told, UpstreamError, catalog, envelope,
     failure::Failure,
     line::{Outgoing, next_id},
+    way::Way,
 };
 
 /// Children of one connection that are asked what they offer.
@@ -44,7 +45,23 @@ impl Upstreams {
     /// # Errors
     /// With what went wrong and what to do, for an administrator.
     pub async fn catalog(&self, target: &Target) -> Result<(Catalog, Probed), UpstreamError> {
-        let way = self.0.way(target).map_err(|failure| error(target, failure))?;
+        self.catalog_on(target, self.0.way(target)).await
+    }
+
+    /// The same, for whoever is in no hurry: a child process waits for a place like any other.
+    ///
+    /// # Errors
+    /// As [`Self::catalog`] does, and when no place is free in time.
+    pub async fn catalog_in_place(&self, target: &Target) -> Result<(Catalog, Probed), UpstreamError> {
+        self.catalog_on(target, self.0.way_in_place(target)).await
+    }
+
+    async fn catalog_on(
+        &self,
+        target: &Target,
+        way: Result<Way, Failure>,
+    ) -> Result<(Catalog, Probed), UpstreamError> {
+        let way = way.map_err(|failure| error(target, failure))?;
         let work = async {
             let probed = way.probe().await?;
             let era = probed.era;

@@ -1,6 +1,7 @@
 //! Who hears of a change: agents with an open stream, backends, and Proctor itself wherever it is said.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::receiver::{Answers as Answer, Receiver};
@@ -87,6 +88,8 @@ fn where_every_user_brings_a_credential_only_a_users_own_way_tells() {
     let agent = Agent::modern(&world, &world.mint("desk", "ada"));
     agent.call("echo", "{}").result();
     let before = upstream.ledger().read().received.len();
+    // Time for the schedule, which has no credential to look with.
+    std::thread::sleep(Duration::from_millis(1_500));
 
     upstream.put_tool("echo", &echo("Otherwise."));
     // That one user is not offered a tool says nothing of others.

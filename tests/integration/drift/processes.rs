@@ -1,5 +1,6 @@
 //! Several processes on one store: one looks, all hold.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -28,6 +29,44 @@ fn several_processes_observe_a_change_once_and_all_of_them_hold_it() {
     for agent in &agents {
         agent.call("echo", "{}").result();
     }
+}
+
+#[test]
+fn no_call_is_admitted_after_a_hold_is_acknowledged_at_any_process() {
+    let world = World::start_behind_url(&[ONLY_HEARD]);
+    let upstream = Upstream::start(Options::default());
+    world.desk(&upstream);
+    let other = world.another();
+    let session = world.mint("desk", "ada");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for server in [&world.server, &other] {
+            let agent = Agent::modern(server, &session);
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::Acquire) {
+                    agent.call("echo", "{}");
+                }
+            });
+        }
+        upstream.ledger().wait_until("some calls", |record| record.calls_of("echo").count() > 20);
+        upstream.put_tool("echo", &echo("Otherwise."));
+        let held = world.post("/api/v1/connections/fixture/catalog/refresh?hold=true", &json!({}));
+        assert_eq!(held.expect(200)["tools"][0]["state"], "changed");
+        // What had been admitted before may still arrive.
+        std::thread::sleep(Duration::from_millis(200));
+        let arrived = upstream.ledger().count("echo");
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(upstream.ledger().count("echo"), arrived, "a call arrived long after the hold");
+        over.store(true, Ordering::Release);
+    });
+    let place = |row: &Value| row["position"].as_u64().unwrap();
+    let held_at = place(&acts(&world, "fixture", "CatalogObserved")[0]);
+    let (refused, admitted): (Vec<_>, Vec<_>) =
+        world.trail("limit=500").into_iter().partition(|row| row["outcome"] == "refused");
+    assert!(admitted.iter().all(|row| place(row) < held_at), "{admitted:?}");
+    assert!(refused.iter().all(|row| row["reason"] == "tool_held"), "{refused:?}");
+    assert!(!refused.is_empty());
 }
 
 #[test]
