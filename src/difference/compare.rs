@@ -1,6 +1,6 @@
 //! Two definitions, place by place.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,8 +9,6 @@ use similar::{ChangeTag, TextDiff};
 use super::CHANGES_MAX;
 use super::hidden::visible;
 
-/// Texts are compared word by word for so long, and more coarsely after that.
-const TEXT_WAIT: Duration = Duration::from_millis(200);
 /// Longer texts are shown whole, before and after.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
@@ -78,10 +76,11 @@ pub struct Change {
     pub text: Vec<Piece>,
 }
 
-/// The changes from one definition to another, in the newer one's order; at most [`CHANGES_MAX`].
+/// The changes from one definition to another, in the newer one's order; at most [`CHANGES_MAX`]. Texts
+/// are compared word by word until `until`, and more coarsely after that.
 #[must_use]
-pub fn compare(before: &Value, after: &Value) -> Vec<Change> {
-    let mut found = Found { path: String::new(), part: Part::Other, changes: Vec::new() };
+pub fn compare(before: &Value, after: &Value, until: Instant) -> Vec<Change> {
+    let mut found = Found { path: String::new(), part: Part::Other, changes: Vec::new(), until };
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => found.members(before, after, true),
         _ => found.values(before, after),
@@ -93,6 +92,7 @@ struct Found {
     path: String,
     part: Part,
     changes: Vec<Change>,
+    until: Instant,
 }
 
 impl Found {
@@ -127,7 +127,9 @@ impl Found {
                     self.at(&index.to_string(), old.get(index), new.get(index));
                 }
             }
-            (Value::String(old), Value::String(new)) => self.push(Some(before), Some(after), text(old, new)),
+            (Value::String(old), Value::String(new)) => {
+                self.push(Some(before), Some(after), text(old, new, self.until));
+            }
             (before, after) => self.push(Some(before), Some(after), Vec::new()),
         }
     }
@@ -159,11 +161,11 @@ fn part(name: &str) -> Part {
 }
 
 /// Both texts as one, word by word.
-fn text(before: &str, after: &str) -> Vec<Piece> {
+fn text(before: &str, after: &str, until: Instant) -> Vec<Piece> {
     if before.len().max(after.len()) > TEXT_BYTES_MAX {
         return vec![Piece::Removed(visible(before)), Piece::Added(visible(after))];
     }
-    let difference = TextDiff::configure().timeout(TEXT_WAIT).diff_words(before, after);
+    let difference = TextDiff::configure().deadline(until).diff_words(before, after);
     let mut pieces: Vec<(ChangeTag, String)> = Vec::new();
     for change in difference.iter_all_changes() {
         match pieces.last_mut() {
@@ -181,9 +183,15 @@ fn text(before: &str, after: &str) -> Vec<Piece> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+
+    fn compare(before: &Value, after: &Value) -> Vec<Change> {
+        super::compare(before, after, Instant::now() + Duration::from_secs(60))
+    }
 
     fn paths(changes: &[Change]) -> Vec<(&str, Kind)> {
         changes.iter().map(|change| (change.path.as_str(), change.change)).collect()
@@ -256,6 +264,9 @@ mod tests {
         assert!(changes[0].text.contains(&Piece::Added("a\\u{200b}b".to_owned())), "{:?}", changes[0].text);
         let many: Map<String, Value> = (0..1_000).map(|n| (n.to_string(), json!(n))).collect();
         assert_eq!(compare(&json!({}), &Value::Object(many)).len(), CHANGES_MAX);
+        let (one, other) = (json!({ "title": "a b c d" }), json!({ "title": "x b c y" }));
+        let late = super::compare(&one, &other, Instant::now() - Duration::from_secs(1));
+        assert_eq!(paths(&late), [("/title", Kind::Changed)], "there is no time, and still it is a change");
         let long = "word ".repeat(20_000);
         let changes = compare(&json!({ "title": long }), &json!({ "title": "x" }));
         assert_eq!(changes[0].text.len(), 2);

@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::News;
 use super::look::{LookError, Looked, look};
 use super::pace::{Ended, Pace};
-use crate::journal::StoreError;
+use crate::journal::{Lease, StoreError};
 use crate::proctor::Proctor;
 use crate::upstream::{FailureKind, Told};
 
+/// From which form of events on a replica can read what is observed.
+const FORM: u32 = 2;
 /// Looks at a time.
 const LOOKS_MAX: usize = 4;
 /// Upstreams that one process listens to.
@@ -47,6 +49,8 @@ struct Watcher {
     every: Option<Duration>,
     watched: BTreeMap<String, Watched>,
     replicas: BTreeSet<ReplicaId>,
+    /// Whether all of them can read what is observed: one that cannot would halt at it.
+    all_can_read: bool,
     counted_at: Option<Instant>,
     looks: JoinSet<(String, Result<Looked, LookError>)>,
     listeners: JoinSet<()>,
@@ -59,6 +63,7 @@ pub async fn run(proctor: Arc<Proctor>) {
         every: proctor.config.catalog_every,
         watched: BTreeMap::new(),
         replicas: BTreeSet::new(),
+        all_can_read: false,
         counted_at: None,
         looks: JoinSet::new(),
         listeners: JoinSet::new(),
@@ -187,20 +192,23 @@ impl Watcher {
 
     /// Who else is there; as it was where that cannot be known now.
     async fn count_replicas(&mut self) {
-        if self.every.is_none() || self.counted_at.is_some_and(|at| at.elapsed() < TICK) {
+        if self.counted_at.is_some_and(|at| at.elapsed() < TICK) {
             return;
         }
         match self.alive().await {
-            Ok(replicas) => self.replicas = replicas,
+            Ok(leases) => {
+                self.all_can_read = leases.iter().all(|lease| lease.reads >= FORM);
+                self.replicas = leases.into_iter().map(|lease| lease.replica).collect();
+            }
             Err(error) => tracing::debug!(%error, "failed to count the replicas"),
         }
         self.counted_at = Some(Instant::now());
     }
 
-    async fn alive(&self) -> Result<BTreeSet<ReplicaId>, StoreError> {
+    async fn alive(&self) -> Result<Vec<Lease>, StoreError> {
         let reader = self.proctor.journal.reader();
         let (leases, now) = (reader.leases().await?, reader.now().await?);
-        Ok(leases.into_iter().filter(|lease| lease.ends_at > now).map(|lease| lease.replica).collect())
+        Ok(leases.into_iter().filter(|lease| lease.ends_at > now).collect())
     }
 
     fn look_at_what_is_due(&mut self) {

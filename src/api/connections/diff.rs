@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::Name;
-use proctor_domain::connection::{Connection, Drift, HeldBecause, Offered};
+use proctor_domain::connection::{CatalogTool, Connection, Drift, HeldBecause, Offered};
 use proctor_domain::virtual_server::VirtualServer;
 use serde::Serialize;
 use serde_json::Value;
@@ -16,6 +17,11 @@ use super::super::answer;
 use super::super::problem::Problem;
 use crate::difference::{Change, Neighbour, Warning, compare, warnings};
 use crate::proctor::Proctor;
+
+/// Tools of one connection that are compared.
+const COMPARED_MAX: usize = 200;
+/// For so long texts are compared word by word.
+const COMPARED_FOR: Duration = Duration::from_secs(2);
 
 /// The difference of a connection.
 #[derive(Serialize)]
@@ -36,6 +42,8 @@ struct Tool {
     state: &'static str,
     from: Option<String>,
     to: Option<String>,
+    /// Whether it was compared: where very many differ, only the first of them are.
+    compared: bool,
     changes: Vec<Change>,
     warnings: Vec<Hint>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,85 +72,108 @@ pub(in crate::api) async fn diff(
 /// The difference as it is now.
 pub(super) async fn shown(proctor: &Proctor, name: &Name) -> Result<Difference, Problem> {
     let state = super::fresh(proctor, name).await?;
-    let mut tools = Vec::new();
+    let mut definitions = Vec::new();
     if let Some(offered) = state.offered() {
-        let neighbours = Neighbours::of(proctor, name, &state, offered).await?;
-        for tool in offered.names() {
-            tools.push(of_tool(proctor, &state, offered, tool, &neighbours).await?);
+        let mut names: Vec<_> = offered.names().collect();
+        names.sort();
+        for tool in names {
+            definitions.push(Definitions::of(proctor, &state, offered, tool).await?);
         }
-        tools.sort_by(|one, other| one.tool.cmp(&other.tool));
     }
+    let neighbours = Neighbours::of(proctor, name, &state).await?;
+    // What an upstream sends may be long to compare, and nobody else shall wait for that.
+    let until = Instant::now() + COMPARED_FOR;
+    let compared = web::block(move || {
+        let tools = definitions.into_iter().enumerate();
+        tools.map(|(index, tool)| tool.compared(&neighbours, index < COMPARED_MAX, until)).collect()
+    });
     Ok(Difference {
         connection: name.clone(),
         drift: state.settings().map(|settings| settings.drift).unwrap_or_default(),
         in_force: state.catalog().map(|catalog| catalog.digest.clone()),
         offered: state.offered_digest(),
-        tools,
+        tools: compared.await.map_err(|error| Problem::internal("compare definitions", &error))?,
     })
 }
 
-async fn of_tool(
-    proctor: &Proctor,
-    state: &Connection,
-    offered: &Offered,
-    tool: &str,
-    neighbours: &Neighbours,
-) -> Result<Tool, Problem> {
-    let from = state.catalog().and_then(|catalog| catalog.tools.get(tool)).map(|known| known.digest.clone());
-    let held = offered.held(tool);
-    let before = match &from {
-        Some(digest) => Some(proctor.manifests.definition(digest).await?),
-        None => None,
-    };
-    let after = match held {
-        Some((_, offered)) => Some(proctor.manifests.definition(&offered.digest).await?),
-        None => None,
-    };
-    let parsed = |raw: &Option<Arc<RawValue>>| -> Value {
-        let empty = || Value::Object(serde_json::Map::new());
-        raw.as_ref().map_or_else(empty, |raw| serde_json::from_str(raw.get()).unwrap_or_else(|_| empty()))
-    };
-    let (old, new) = (parsed(&before), parsed(&after));
-    let beside = neighbours.beside(tool);
-    let (changes, hints) = match held {
-        Some(_) => {
-            let known = if from.is_some() { warnings(&old, &beside) } else { Vec::new() };
+/// One tool's definitions.
+struct Definitions {
+    tool: String,
+    because: Option<HeldBecause>,
+    from: Option<(String, Arc<RawValue>)>,
+    to: Option<(String, Arc<RawValue>)>,
+}
+
+impl Definitions {
+    async fn of(
+        proctor: &Proctor,
+        state: &Connection,
+        offered: &Offered,
+        tool: &str,
+    ) -> Result<Self, Problem> {
+        let read = async |pinned: Option<&CatalogTool>| -> Result<_, Problem> {
+            let Some(CatalogTool { digest, .. }) = pinned else { return Ok(None) };
+            Ok(Some((digest.clone(), proctor.manifests.definition(digest).await?)))
+        };
+        let held = offered.held(tool);
+        Ok(Self {
+            tool: tool.to_owned(),
+            because: held.map(|(because, _)| because),
+            from: read(state.catalog().and_then(|catalog| catalog.tools.get(tool))).await?,
+            to: read(held.map(|(_, offered)| offered)).await?,
+        })
+    }
+
+    fn compared(self, neighbours: &Neighbours, in_full: bool, until: Instant) -> Tool {
+        let Self { tool, because, from, to } = self;
+        let (mut changes, mut hints) = (Vec::new(), Vec::new());
+        if let Some((_, to)) = to.as_ref().filter(|_| in_full) {
+            let beside = neighbours.beside(&tool);
+            let (old, new) = (from.as_ref().map(|(_, raw)| parsed(raw)), parsed(to));
+            let known = old.as_ref().map(|old| warnings(old, &beside)).unwrap_or_default();
             let hint = |warning: Warning| Hint { is_new: !known.contains(&warning), warning };
-            (compare(&old, &new), warnings(&new, &beside).into_iter().map(hint).collect())
+            hints = warnings(&new, &beside).into_iter().map(hint).collect();
+            changes = compare(&old.unwrap_or_else(empty), &new, until);
         }
-        None => (Vec::new(), Vec::new()),
-    };
-    Ok(Tool {
-        tool: tool.to_owned(),
-        state: held.map_or("gone", |(because, _)| HeldBecause::code(because)),
-        from,
-        to: held.map(|(_, offered)| offered.digest.clone()),
-        changes,
-        warnings: hints,
-        definition_in_force: before,
-        definition_offered: after,
-    })
+        let (from, definition_in_force) = from.unzip();
+        let (to, definition_offered) = to.unzip();
+        Tool {
+            state: because.map_or("gone", HeldBecause::code),
+            compared: in_full,
+            tool,
+            from,
+            to,
+            changes,
+            warnings: hints,
+            definition_in_force,
+            definition_offered,
+        }
+    }
+}
+
+fn parsed(raw: &RawValue) -> Value {
+    serde_json::from_str(raw.get()).unwrap_or_else(|_| empty())
+}
+
+fn empty() -> Value {
+    Value::Object(serde_json::Map::new())
 }
 
 /// The tools that agents see beside those of a connection, and its own.
 struct Neighbours {
     connection: Name,
     /// Names, each with the tool that it names and where that is, in words.
-    names: BTreeMap<(Name, String, String), String>,
+    names: BTreeMap<(Name, String, String), Neighbour>,
 }
 
 impl Neighbours {
-    async fn of(
-        proctor: &Proctor,
-        name: &Name,
-        state: &Connection,
-        offered: &Offered,
-    ) -> Result<Self, Problem> {
+    async fn of(proctor: &Proctor, name: &Name, state: &Connection) -> Result<Self, Problem> {
         let mut names = BTreeMap::new();
-        let own = state.catalog().into_iter().flat_map(|catalog| catalog.tools.keys()).chain(offered.names());
-        for tool in own {
-            let place = "of the same connection".to_owned();
-            names.insert((name.clone(), tool.clone(), tool.clone()), place);
+        let in_force = state.catalog().into_iter().flat_map(|catalog| catalog.tools.keys());
+        let offered = state.offered().into_iter().flat_map(|offered| offered.names());
+        for tool in in_force.chain(offered) {
+            let neighbour = Neighbour::new(tool.clone(), "of the same connection".to_owned());
+            names.insert((name.clone(), tool.clone(), tool.clone()), neighbour);
         }
         for id in proctor.journal.reader().stream_ids("virtual_server").await? {
             let server = proctor.directory.state::<VirtualServer>(&id).await?;
@@ -151,10 +182,11 @@ impl Neighbours {
                 continue;
             }
             for (exposed, shown) in tools.iter().zip(server.definition().tool_names()) {
-                let place = format!("of connection \"{}\" on virtual server \"{id}\"", exposed.connection);
                 for known in [shown, exposed.tool.clone()] {
-                    let key = (exposed.connection.clone(), exposed.tool.clone(), known);
-                    names.entry(key).or_insert_with(|| place.clone());
+                    let place =
+                        || format!("of connection \"{}\" on virtual server \"{id}\"", exposed.connection);
+                    let key = (exposed.connection.clone(), exposed.tool.clone(), known.clone());
+                    names.entry(key).or_insert_with(|| Neighbour::new(known, place()));
                 }
             }
         }
@@ -162,9 +194,9 @@ impl Neighbours {
     }
 
     /// All but the tool itself.
-    fn beside(&self, tool: &str) -> Vec<Neighbour<'_>> {
-        let others =
-            self.names.iter().filter(|((connection, of, _), _)| *connection != self.connection || of != tool);
-        others.map(|((_, _, name), place)| Neighbour { name, place }).collect()
+    fn beside(&self, tool: &str) -> Vec<&Neighbour> {
+        let is_other = |connection: &Name, of: &String| *connection != self.connection || of.as_str() != tool;
+        let others = self.names.iter().filter(|((connection, of, _), _)| is_other(connection, of));
+        others.map(|(_, neighbour)| neighbour).collect()
     }
 }

@@ -37,7 +37,9 @@ fn lines(name: &str, difference: &Value) -> Vec<Line> {
         }
         let changes = tool["changes"].as_array().into_iter().flatten();
         lines.extend(changes.flat_map(of_change));
-        if tool["state"] == "changed" && tool["changes"].as_array().is_none_or(Vec::is_empty) {
+        if tool["compared"] == false && tool["state"] != "gone" {
+            lines.push(plain("  too many tools differ for it to be compared: see --json".to_owned()));
+        } else if tool["state"] == "changed" && tool["changes"].as_array().is_none_or(Vec::is_empty) {
             lines.push(plain("  its definition says the same, written otherwise".to_owned()));
         }
         lines.extend(tool["warnings"].as_array().into_iter().flatten().map(of_warning));

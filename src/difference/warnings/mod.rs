@@ -51,11 +51,12 @@ pub fn name_of(definition: &Value) -> &str {
 
 /// What is suspicious in a definition, beside `neighbours`; at most [`WARNINGS_MAX`].
 #[must_use]
-pub fn warnings(definition: &Value, neighbours: &[Neighbour<'_>]) -> Vec<Warning> {
+pub fn warnings(definition: &Value, neighbours: &[&Neighbour]) -> Vec<Warning> {
     let mut found = Vec::new();
+    let looks = shadows::Looks::of(name_of(definition));
     for neighbour in neighbours {
-        if shadows::shadows(name_of(definition), neighbour.name) {
-            let (name, place) = (visible(neighbour.name), visible(neighbour.place));
+        if looks.shadow(neighbour) && found.len() < WARNINGS_MAX {
+            let (name, place) = (visible(&neighbour.name), visible(&neighbour.place));
             let message = format!("this name is, or looks like, that of the tool \"{name}\" {place}");
             found.push(warning(Code::Shadows, "/name", &visible(name_of(definition)), message));
         }
@@ -167,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_or_looks_like_anothers_shadows_it() {
-        let neighbours = [Neighbour { name: "send_email", place: "of connection \"mail\"" }];
+        let mail = Neighbour::new("send_email".to_owned(), "of connection \"mail\"".to_owned());
+        let neighbours = [&mail];
         for name in
             ["send_email", "sendEmail", "Send-Email", "send_emaіl", "send_\u{200b}email", "send_emai1"]
         {

@@ -5,23 +5,46 @@ use unicode_security::skeleton;
 use crate::difference::hidden::without_hidden;
 
 /// Another tool that the same agents see.
-#[derive(Clone, Copy, Debug)]
-pub struct Neighbour<'a> {
+#[derive(Clone, Debug)]
+pub struct Neighbour {
     /// Its name.
-    pub name: &'a str,
+    pub name: String,
     /// Where it is, in words.
-    pub place: &'a str,
+    pub place: String,
+    looks: Looks,
 }
 
-/// Whether two names are the same but for case, separators, what cannot be seen and letters that look
-/// like others (UTS 39, confusable detection).
-pub(super) fn shadows(name: &str, other: &str) -> bool {
-    let (name, other) = (bare(name), bare(other));
-    let folded = |name: &str| skeleton(&name.to_lowercase()).collect::<String>();
-    let looks = |name: &str| skeleton(name).collect::<String>().to_lowercase();
-    !name.is_empty() && (folded(&name) == folded(&other) || looks(&name) == looks(&other))
+impl Neighbour {
+    /// The tool of this name, at this place.
+    #[must_use]
+    pub fn new(name: String, place: String) -> Self {
+        Self { looks: Looks::of(&name), name, place }
+    }
 }
 
-fn bare(name: &str) -> String {
-    without_hidden(name).chars().filter(|char| !matches!(char, '_' | '-' | '.' | ' ' | '/')).collect()
+/// What a name comes to but for case, separators, what cannot be seen and letters that look like others
+/// (UTS 39, confusable detection).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Looks {
+    /// Looked at after case was folded, and before: a capital i looks like a small l, and a small one not.
+    folded: String,
+    unfolded: String,
+}
+
+impl Looks {
+    pub(super) fn of(name: &str) -> Self {
+        let visible = without_hidden(name);
+        let bare: String =
+            visible.chars().filter(|char| !matches!(char, '_' | '-' | '.' | ' ' | '/')).collect();
+        Self {
+            folded: skeleton(&bare.to_lowercase()).collect(),
+            unfolded: skeleton(&bare).collect::<String>().to_lowercase(),
+        }
+    }
+
+    /// Whether this name would pass for that of the neighbour.
+    pub(super) fn shadow(&self, neighbour: &Neighbour) -> bool {
+        !self.folded.is_empty()
+            && (self.folded == neighbour.looks.folded || self.unfolded == neighbour.looks.unfolded)
+    }
 }

@@ -70,6 +70,25 @@ fn no_call_is_admitted_after_a_hold_is_acknowledged_at_any_process() {
 }
 
 #[test]
+fn nothing_is_observed_while_a_process_is_alive_that_could_not_read_it() {
+    let world = World::start_behind_url(&[ALWAYS]);
+    world.sql(
+        "INSERT INTO leases (replica, ends_at, confirmed, reads) VALUES ('rep_old', 9000000000000000, 0, 1)",
+    );
+    let upstream = Upstream::start(Options::default());
+    // It is first counted who is there some seconds after the start.
+    std::thread::sleep(Duration::from_secs(6));
+    world.desk(&upstream);
+    let seen = upstream.ledger().read().received.len();
+    upstream.put_tool("echo", &echo("Otherwise."));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(upstream.ledger().read().received.len(), seen, "the upstream was looked at");
+    assert_eq!(differing(&world, "fixture"), []);
+    world.sql("DELETE FROM leases WHERE replica = 'rep_old'");
+    wait_until_differing(&world, "fixture", &[("echo", "changed")]);
+}
+
+#[test]
 fn when_the_one_that_looks_is_gone_another_does() {
     let mut world = World::start_behind_url(&[ALWAYS, ("PROCTOR_LEASE_SECONDS", "2")]);
     let upstream = Upstream::start(Options::default());
