@@ -11,6 +11,9 @@ const FAILING_EVERY_MAX: Duration = Duration::from_secs(3_600);
 const GAP_MIN: Duration = Duration::from_secs(1);
 /// Between two looks at an upstream that changes with each, at most, unless the schedule is faster.
 const GAP_MAX: Duration = Duration::from_secs(300);
+/// After a change it is looked again, where the schedule is slower: a tool that was missing for a moment
+/// is to be back soon. Each further change in a row doubles it.
+const AGAIN_MIN: Duration = Duration::from_secs(10);
 
 /// How a look ended, as far as it matters for the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +76,12 @@ impl Pace {
             Ended::Failed => self.failures = self.failures.saturating_add(1),
         }
         let next = every.map(|every| {
-            let wait = every.saturating_mul(1 << self.failures.min(16)).min(FAILING_EVERY_MAX.max(every));
+            let wait = match ended {
+                Ended::Changed => AGAIN_MIN.saturating_mul(1 << (self.changes - 1).min(16)).min(every),
+                Ended::Same | Ended::Failed => {
+                    every.saturating_mul(1 << self.failures.min(16)).min(FAILING_EVERY_MAX.max(every))
+                }
+            };
             // A tenth more or less, so that replicas and connections do not keep step.
             now + wait.mul_f64(0.9 + 0.2 * dice)
         });
@@ -110,6 +118,20 @@ mod tests {
         pace.begin();
         pace.end(now, Ended::Failed, EVERY, 0.5);
         assert!((after(&pace, now) - 3_600.0).abs() < 0.01, "{pace:?}");
+        pace.begin();
+        pace.end(now, Ended::Same, EVERY, 0.5);
+        assert!((after(&pace, now) - 100.0).abs() < 0.01, "{pace:?}");
+    }
+
+    #[test]
+    fn after_a_change_it_is_looked_again_soon() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now, EVERY, 0.0);
+        for expected in [10.0, 20.0, 40.0, 80.0, 100.0, 100.0] {
+            pace.begin();
+            pace.end(now, Ended::Changed, EVERY, 0.5);
+            assert!((after(&pace, now) - expected).abs() < 0.01, "{pace:?}");
+        }
         pace.begin();
         pace.end(now, Ended::Same, EVERY, 0.5);
         assert!((after(&pace, now) - 100.0).abs() < 0.01, "{pace:?}");

@@ -10,6 +10,11 @@ fn a_difference_is_read_and_approved_at_a_terminal() {
     let url = upstream.url();
     operator.says(&["connection", "add", "notes", "--upstream", &url, "--private-network"]);
     operator.says(&["server", "define", "desk", "--tool", "notes/echo", "--tool", "notes/read_thing"]);
+    let narrowing =
+        ["connection", "add", "other", "--upstream", &url, "--private-network", "--drift", "narrowing"];
+    operator.says(&narrowing);
+    assert_eq!(operator.json(&["connection", "show", "other"])["drift"], "narrowing");
+    assert_eq!(operator.json(&["connection", "show", "notes"])["drift"], "hold");
     assert_eq!(
         operator.says(&["connection", "diff", "notes"]),
         "Connection notes: the upstream offers what is in force.\n"
