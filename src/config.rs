@@ -49,6 +49,8 @@ const WEBHOOK_RETRY_FIRST_SECONDS_DEFAULT: u64 = 5;
 const WEBHOOK_RETRY_FIRST_SECONDS_MAX: u64 = 3_600;
 const WEBHOOK_RETRY_FOR_SECONDS_DEFAULT: u64 = 73 * 3_600;
 const WEBHOOK_RETRY_FOR_SECONDS_MAX: u64 = 30 * 86_400;
+const CATALOG_SECONDS_DEFAULT: u64 = 300;
+const CATALOG_SECONDS_MAX: u64 = 86_400;
 const WEB_THREADS_MAX: u64 = 256;
 const BODY_BYTES_MAX_DEFAULT: u64 = 4 * 1024 * 1024;
 const RESULT_BYTES_MAX_DEFAULT: u64 = 16 * 1024 * 1024;
@@ -112,6 +114,9 @@ pub struct Config {
     pub webhook_retry_for: Duration,
     /// Where traces are told, if anywhere.
     pub traces: Option<TracesConfig>,
+    /// `PROCTOR_CATALOG_SECONDS`: how often it is looked what each upstream offers; never where it is
+    /// nothing.
+    pub catalog_every: Option<Duration>,
     /// `PROCTOR_LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `PROCTOR_LOG`: what is logged, as `tracing`'s filters have it.
@@ -207,6 +212,9 @@ impl Config {
             WEBHOOK_RETRY_FOR_SECONDS_DEFAULT,
             1..=WEBHOOK_RETRY_FOR_SECONDS_MAX,
         ));
+        let catalog_seconds =
+            reader.number("PROCTOR_CATALOG_SECONDS", CATALOG_SECONDS_DEFAULT, 0..=CATALOG_SECONDS_MAX);
+        let catalog_every = Some(Duration::from_secs(catalog_seconds)).filter(|every| !every.is_zero());
         let mut bytes = |setting, default| {
             let bytes = reader.number(setting, default, BYTES_MAX_LEAST..=BYTES_MAX_MOST);
             usize::try_from(bytes).expect("the range ends below what every machine can address")
@@ -265,6 +273,7 @@ impl Config {
                 webhook_retry_first,
                 webhook_retry_for,
                 traces,
+                catalog_every,
                 log_format,
                 log_filter,
             }),

@@ -6,6 +6,8 @@ pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod credential;
+pub mod difference;
+pub mod drift;
 pub mod journal;
 pub mod login;
 pub mod manifests;

@@ -158,13 +158,12 @@ impl Manifests {
         let usable = |name: &Name| connections.get(name).filter(|connection| connection.is_usable());
         let mut definitions: HashMap<&str, Arc<RawValue>> = HashMap::new();
         for exposed in &server.definition().tools {
-            let catalog = usable(&exposed.connection).and_then(|connection| connection.catalog());
-            if let Some(tool) = catalog.and_then(|catalog| catalog.tools.get(&exposed.tool)) {
+            if let Some(tool) = usable(&exposed.connection).and_then(|it| it.tool(&exposed.tool)) {
                 definitions.insert(&tool.digest, self.definition(&tool.digest).await?);
             }
         }
         Ok(Manifest::of(server.definition(), |connection, tool| {
-            let tool = usable(connection)?.catalog()?.tools.get(tool)?;
+            let tool = usable(connection)?.tool(tool)?;
             Some(CatalogDefinition {
                 definition: definitions.get(tool.digest.as_str())?,
                 digest: &tool.digest,

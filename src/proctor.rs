@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use crate::actors::{ApiKeys, Calls, Directory, FailureCounter, Keyring, PurposeKeysInUse, Shares, day};
 use crate::config::{Config, PublicUrl};
 use crate::connect::Leftovers;
+use crate::drift::Drifts;
 use crate::journal::{Delivered, IdempotentRequests, Journal, Listener};
 use crate::login::Logins;
 use crate::manifests::Manifests;
@@ -65,6 +66,8 @@ pub struct Proctor {
     pub upstreams: Upstreams,
     /// The projections: the audit trail and lists.
     pub views: Arc<Views>,
+    /// What becomes known of connections whose upstreams are watched.
+    pub drifts: Arc<Drifts>,
     /// Tokens that nobody will use.
     pub leftovers: Leftovers,
     /// Whom it tells what happens.

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::actors::{self, ApiKeys, Calls, Directory, FailureCounter, Keyring, PurposeKeysInUse, Shares};
 use crate::config::Config;
+use crate::drift::Drifts;
 use crate::journal::{Delivered, Listener, Reader, StoreError};
 use crate::login::{Logins, Pace};
 use crate::manifests::Manifests;
@@ -33,7 +34,7 @@ use crate::upstream::{Limits, Upstreams};
 use crate::vault::VaultError;
 use crate::views::{JournalSource, Views};
 use crate::webhooks::Webhooks;
-use crate::{api, connect, mcp, token_count, webhooks};
+use crate::{api, connect, drift, mcp, token_count, webhooks};
 use opening::Ground;
 
 /// The file in the data folder that says where the server listens.
@@ -130,6 +131,8 @@ impl Server {
         journal.listen(Arc::clone(&webhooks) as _).await?;
         let purpose_keys = Arc::new(PurposeKeysInUse::default());
         journal.listen(Arc::clone(&purpose_keys) as _).await?;
+        let drifts = Arc::new(Drifts::default());
+        journal.listen(Arc::clone(&drifts) as _).await?;
         let directory = Directory::open(journal.clone(), config.entity_idle).await?;
         let upstreams = Upstreams::new(Limits {
             answer_bytes_max: config.result_bytes_max,
@@ -156,6 +159,7 @@ impl Server {
             door: Default::default(),
             token_counts: Arc::default(),
             views,
+            drifts,
             leftovers: connect::Leftovers::new(pending),
             webhooks,
             directory,
@@ -180,6 +184,7 @@ impl Server {
             actix_web::rt::spawn(flush_forever(Arc::clone(&proctor))),
             actix_web::rt::spawn(follow_purpose_keys(Arc::clone(&proctor))),
             actix_web::rt::spawn(webhooks::run(Arc::clone(&proctor))),
+            actix_web::rt::spawn(drift::run(Arc::clone(&proctor))),
             actix_web::rt::spawn(connect::Leftovers::run(Arc::clone(&proctor))),
         ];
         let (web, serving) = open_doors(&proctor, listener).map_err(StartError::Web)?;

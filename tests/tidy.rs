@@ -16,6 +16,7 @@ const DRAWERS: &[&str] =
 /// Which rooms of the server a room may know. What is not listed may know everything.
 const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &[]),
+    ("difference", &[]),
     ("token_count", &[]),
     ("config", &["vault"]),
     ("journal", &["vault"]),
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("targets", &["actors", "journal", "upstream", "vault"]),
     ("named_server", &[]),
     ("traces", &["config", "named_server"]),
+    ("drift", &["actors", "journal", "manifests", "proctor", "targets", "upstream"]),
 ];
 
 /// The doors do not know each other.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proctor::actors::{self, Calls, Directory, Prepared, Sealed};
 use proctor::journal::{Journal, JournalConfig, sqlite};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Era, Settings, Transport,
+    AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Drift, Era, Settings, Transport,
 };
 use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::session::{
@@ -57,6 +57,7 @@ impl Scene {
             private_network: true,
             shared: false,
             limits: Limits::default(),
+            drift: Drift::default(),
         };
         let digest = "0f".repeat(32);
         let tool = CatalogTool { digest: digest.clone(), read_only: true };

@@ -2,8 +2,10 @@
 //!
 //! An act is every event that says by whom it was done, and what Proctor noticed at its doors.
 
+use std::collections::BTreeMap;
+
 use proctor_domain::api_key::{ApiKeyEvent, Role};
-use proctor_domain::connection::{Catalog, ConnectionEvent, Era, Settings};
+use proctor_domain::connection::{Catalog, CatalogTool, ConnectionEvent, Offered, Settings, Settled};
 use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::purpose_keys::PurposeKeysEvent;
 use proctor_domain::session::SessionEvent;
@@ -109,6 +111,19 @@ fn connection<'a>(recorded: &'a Recorded, event: &'a ConnectionEvent) -> Act<'a>
         }
         Event::CatalogRefreshed { by, catalog } => {
             Act::on(recorded, "catalog_refreshed", by).with(catalog_details(catalog))
+        }
+        Event::CatalogObserved { by, offered } => {
+            Act::on(recorded, "catalog_observed", by).with(offered_details(offered))
+        }
+        Event::CatalogAccepted { by, policy, tools, catalog } => {
+            let mut details = settled_details(tools, catalog);
+            details["policy"] = policy.code().into();
+            Act::on(recorded, "catalog_accepted", by).with(details)
+        }
+        Event::CatalogApproved { by, offered, tools, catalog } => {
+            let mut details = settled_details(tools, catalog);
+            details["offered"] = offered.as_str().into();
+            Act::on(recorded, "catalog_approved", by).with(details)
         }
         Event::ConnectionTested { by, failure } => {
             Act::on(recorded, "connection_tested", by).with(json!({ "failure": failure }))
@@ -397,6 +412,7 @@ fn settings_details(settings: &Settings, generation: u32) -> Json {
         "auth": settings.auth,
         "private_network": settings.private_network,
         "shared": settings.shared,
+        "drift": settings.drift.code(),
         "generation": generation,
     })
 }
@@ -407,11 +423,36 @@ fn catalog_details(catalog: &Catalog) -> Json {
         "digest": catalog.digest,
         "tools": catalog.tools.len(),
         "protocol_version": catalog.protocol_version,
-        "era": match catalog.era {
-            Era::Legacy => "legacy",
-            Era::Modern => "modern",
-        },
+        "era": catalog.era.code(),
     })
+}
+
+/// Which tools are held from here on, and what their definitions are.
+fn offered_details(offered: &Offered) -> Json {
+    json!({
+        "digest": offered.digest,
+        "changed": names(&offered.changed),
+        "new": names(&offered.new),
+        "gone": offered.gone.iter().map(|name| escaped(name)).collect::<Vec<_>>(),
+    })
+}
+
+fn names(tools: &BTreeMap<String, CatalogTool>) -> Json {
+    tools.iter().map(|(name, tool)| json!({ "tool": escaped(name), "digest": tool.digest })).collect()
+}
+
+/// Which definitions were in force, and which are from here on.
+fn settled_details(tools: &BTreeMap<String, Settled>, catalog: &str) -> Json {
+    let settled = |(name, settled): (&String, &Settled)| {
+        let to = settled.to.as_ref().map(|tool| &tool.digest);
+        json!({ "tool": escaped(name), "from": settled.from, "to": to })
+    };
+    json!({ "catalog": catalog, "tools": tools.iter().map(settled).collect::<Vec<_>>() })
+}
+
+/// A name that an upstream chose.
+fn escaped(name: &str) -> String {
+    name.escape_debug().to_string()
 }
 
 /// Names only: descriptions and fixed arguments can be long, and stand in the event.

@@ -30,6 +30,9 @@ pub(crate) fn project<'a>(recorded: &'a Recorded, changes: &mut Vec<RowChange<'a
             ConnectionEvent::ConnectionRegistered { .. }
             | ConnectionEvent::ConnectionReconfigured { .. }
             | ConnectionEvent::CatalogRefreshed { .. }
+            | ConnectionEvent::CatalogObserved { .. }
+            | ConnectionEvent::CatalogAccepted { .. }
+            | ConnectionEvent::CatalogApproved { .. }
             | ConnectionEvent::ConnectionTested { .. } => return,
         },
         Event::IdentityProvider(_)

@@ -23,7 +23,7 @@ pub use tool_calls::CallOutcome;
 
 /// Counts the meanings that projections have given to the journal. Raise it with every change of
 /// what is written, so that views made before are made anew.
-pub const MEANING: u32 = 1;
+pub const MEANING: u32 = 2;
 
 /// An event that speaks of something the journal never mentioned before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

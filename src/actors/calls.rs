@@ -277,6 +277,9 @@ impl Listener for Calls {
                     ConnectionEvent::ConnectionRegistered { .. }
                     | ConnectionEvent::ConnectionReconfigured { .. }
                     | ConnectionEvent::CatalogRefreshed { .. }
+                    | ConnectionEvent::CatalogObserved { .. }
+                    | ConnectionEvent::CatalogAccepted { .. }
+                    | ConnectionEvent::CatalogApproved { .. }
                     | ConnectionEvent::ConnectionTested { .. },
                 )
                 | Event::IdentityProvider(_)

@@ -99,6 +99,8 @@ codes! {
     ConnectionRetired = 409 "connection_retired" "The connection was retired";
     /// The connection's settings changed meanwhile.
     ConnectionReconfigured = 409 "connection_reconfigured" "The connection was reconfigured meanwhile";
+    /// What was approved is not what is offered now.
+    CatalogChanged = 409 "catalog_changed" "The upstream offers something else by now";
     /// The virtual server's name is taken.
     VirtualServerExists = 409 "virtual_server_exists" "The virtual server exists";
     /// The virtual server is out of use.

@@ -64,6 +64,8 @@ impl From<ConnectionError> for Problem {
             ConnectionError::Exists => Code::ConnectionExists,
             ConnectionError::Retired => Code::ConnectionRetired,
             ConnectionError::Reconfigured => Code::ConnectionReconfigured,
+            ConnectionError::OfferedOtherwise => Code::CatalogChanged,
+            ConnectionError::NoSuchTool { .. } => Code::UnknownTool,
             ConnectionError::Settings(_) => Code::InvalidConnection,
         };
         Self::new(code, error.to_string())

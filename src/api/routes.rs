@@ -99,6 +99,8 @@ routes! {
     }
     "/connections/{name}/catalog" { GET Auditor connections::catalog }
     "/connections/{name}/catalog/refresh" { POST Admin connections::refresh }
+    "/connections/{name}/diff" { GET Auditor connections::diff }
+    "/connections/{name}/approve" { POST Admin connections::approve }
     "/connections/{name}/test" { POST Admin connections::test }
     "/connections/{name}/retire" { POST Admin connections::retire }
     "/virtual-servers" {

@@ -112,6 +112,7 @@ Settings (environment):
   PROCTOR_CALL_DEADLINE_MS      longest tool call (60000)
   PROCTOR_WEBHOOK_RETRY_FIRST_SECONDS  first pause of a webhook's message that was not taken (5)
   PROCTOR_WEBHOOK_RETRY_FOR_SECONDS    how long it is tried (262800)
+  PROCTOR_CATALOG_SECONDS       how often it is looked what each upstream offers (300; 0: never)
   PROCTOR_SHUTDOWN_GRACE_MS     how long calls may go on when the server stops (10000)
   PROCTOR_LEASE_SECONDS         how long a silent replica counts as alive (30)
   PROCTOR_APP_NAME              your product, as people who connect accounts know it (Proctor)

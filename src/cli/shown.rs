@@ -15,6 +15,19 @@ const NOTHING_THERE: &str = "-";
 /// Longest text in a table's cell; all of it stands in what `show` prints.
 const CELL_CHARS_MAX: usize = 80;
 
+/// How a part of a line is meant; colours on a terminal only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Heading,
+    Added,
+    Removed,
+    Warned,
+}
+
+/// Its parts, one after the other.
+pub(super) type Line = Vec<(Tone, String)>;
+
 /// See the module.
 pub(super) struct Shown {
     json: bool,
@@ -52,6 +65,29 @@ impl Shown {
         } else {
             println!("{}", without_controls(&words()));
         }
+    }
+
+    /// Lines for people; the whole answer for programs.
+    pub(super) fn lines(&self, value: &Value, lines: impl FnOnce() -> Vec<Line>) {
+        if self.json {
+            print_json(value);
+            return;
+        }
+        for line in lines() {
+            println!("{}", line.iter().map(|(tone, text)| self.toned(*tone, text)).collect::<String>());
+        }
+    }
+
+    fn toned(&self, tone: Tone, text: &str) -> String {
+        let text = without_controls(text);
+        let code = match tone {
+            Tone::Plain => return text,
+            Tone::Heading => "1",
+            Tone::Added => "32",
+            Tone::Removed => "31",
+            Tone::Warned => "33",
+        };
+        if self.bold { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
     }
 
     /// Several things, as a table of these columns: each has a heading, and where its value stands.
@@ -160,6 +196,15 @@ mod tests {
         let table = shown().laid_out(&items, &[("NAME", "/name")]);
         assert_eq!(table, "NAME\na\\u{1b}[31mb\\nc\\u{202e}d");
         assert_eq!(without_controls("x\ty\n\u{7}z"), "x\\ty\n\\u{7}z");
+    }
+
+    #[test]
+    fn colours_are_for_terminals_and_never_come_from_a_text() {
+        let text = "a\u{1b}[32mb";
+        assert_eq!(shown().toned(Tone::Added, text), "a\\u{1b}[32mb");
+        let colours = Shown { json: false, bold: true };
+        assert_eq!(colours.toned(Tone::Added, text), "\x1b[32ma\\u{1b}[32mb\x1b[0m");
+        assert_eq!(colours.toned(Tone::Plain, "x"), "x");
     }
 
     #[test]

@@ -39,6 +39,7 @@ fn two_keys_are_enough_to_start() {
     assert_eq!(config.shutdown_grace, Duration::from_secs(10));
     assert_eq!((config.body_bytes_max, config.result_bytes_max), (4 << 20, 16 << 20));
     assert_eq!((config.children_max, config.children_of_connection_max), (64, 48));
+    assert_eq!(config.catalog_every, Some(Duration::from_secs(300)));
     assert_eq!((config.log_format, config.log_filter.as_str()), (LogFormat::Text, "info"));
     assert_eq!(config.admin_key.expose(), ADMIN_KEY);
 }
@@ -53,6 +54,13 @@ fn flags_go_before_the_environment_and_an_empty_setting_counts_as_absent() {
     let config = read(&flags, &set).unwrap();
     assert_eq!(config.store, StoreConfig::Sqlite { path: "/flag/journal.sqlite".into() });
     assert_eq!(config.listen.to_string(), "127.0.0.1:2");
+}
+
+#[test]
+fn upstreams_are_looked_at_on_a_schedule_or_never() {
+    let every =
+        |seconds| read(&Flags::default(), &[("PROCTOR_CATALOG_SECONDS", seconds)]).unwrap().catalog_every;
+    assert_eq!((every("7"), every("0")), (Some(Duration::from_secs(7)), None));
 }
 
 #[test]
@@ -79,6 +87,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         ("PROCTOR_CALL_DEADLINE_MS", "600001"),
         ("PROCTOR_WEBHOOK_RETRY_FIRST_SECONDS", "0"),
         ("PROCTOR_WEBHOOK_RETRY_FOR_SECONDS", "soon"),
+        ("PROCTOR_CATALOG_SECONDS", "86401"),
         ("PROCTOR_SHUTDOWN_GRACE_MS", "soon"),
         ("PROCTOR_BODY_BYTES_MAX", "1e6"),
         ("PROCTOR_RESULT_BYTES_MAX", "99999999999999999999"),
@@ -92,7 +101,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     ]);
     let mut settings: Vec<_> = wrong.iter().map(|(setting, _)| *setting).collect();
     settings.dedup();
-    assert_eq!(settings.len(), 23, "{wrong:#?}");
+    assert_eq!(settings.len(), 24, "{wrong:#?}");
     for (setting, wrong) in &wrong {
         assert!(wrong.contains(": "), "{setting} does not say what to do: {wrong}");
     }

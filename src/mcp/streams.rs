@@ -180,7 +180,11 @@ impl Subscription {
                 self.tell_changed();
             }
             Event::Connection(
-                ConnectionEvent::CatalogRefreshed { .. } | ConnectionEvent::ConnectionRetired { .. },
+                ConnectionEvent::CatalogRefreshed { .. }
+                | ConnectionEvent::CatalogObserved { .. }
+                | ConnectionEvent::CatalogAccepted { .. }
+                | ConnectionEvent::CatalogApproved { .. }
+                | ConnectionEvent::ConnectionRetired { .. },
             ) if self.shows(id).await => {
                 let directory = &self.proctor.directory;
                 // At worst the list that is asked for now is the old one.

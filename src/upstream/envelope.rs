@@ -85,6 +85,17 @@ pub(super) fn discover(id: u64) -> String {
     body
 }
 
+/// A `subscriptions/listen` for changes of tools.
+pub(super) fn listen(id: u64) -> String {
+    let mut body = String::with_capacity(ENVELOPE_BYTES);
+    open(&mut body, id, "subscriptions/listen");
+    body.push_str(r#""notifications":{"toolsListChanged":true}"#);
+    let meta = Meta { modern: true, ..Meta::default() };
+    push_meta(&mut body, meta, true);
+    body.push_str("}}");
+    body
+}
+
 /// A legacy `initialize` that declares no capabilities: a session outlives any one caller.
 pub(super) fn initialize(id: u64, version: &str) -> String {
     format!(
@@ -317,6 +328,7 @@ mod tests {
         assert_eq!(parsed(&tools_list(1, None, false))["params"], json!({}));
         assert_eq!(parsed(&tools_list(1, Some("c\""), false))["params"], json!({"cursor": "c\""}));
         assert_eq!(parsed(&tools_list(1, Some("c"), true))["params"]["cursor"], "c");
+        assert_eq!(parsed(&listen(2))["params"]["notifications"], json!({"toolsListChanged": true}));
         assert_eq!(parsed(&cancelled(3))["params"]["requestId"], 3);
         assert_eq!(parsed(&answer_to(&raw("\"x\""), "ping"))["result"], json!({}));
         assert_eq!(parsed(&answer_to(&raw("4"), "roots/list"))["error"]["code"], -32601);

@@ -153,6 +153,27 @@ pub struct Probed {
     pub server_info: Option<Box<RawValue>>,
     /// Its instructions for the model.
     pub instructions: Option<String>,
+    /// Whether it says when its tools change.
+    pub list_changed: bool,
+}
+
+/// What a server says that it can do, as far as that matters here.
+#[derive(Default, Deserialize)]
+struct Capabilities {
+    #[serde(default)]
+    tools: Option<ToolsCapability>,
+}
+
+#[derive(Deserialize)]
+struct ToolsCapability {
+    #[serde(rename = "listChanged", default)]
+    list_changed: Option<bool>,
+}
+
+/// Odd capabilities are no reason to do without the server.
+fn says_when_tools_change(capabilities: Option<&RawValue>) -> bool {
+    let capabilities = capabilities.and_then(|raw| serde_json::from_str::<Capabilities>(raw.get()).ok());
+    capabilities.unwrap_or_default().tools.and_then(|tools| tools.list_changed).unwrap_or(false)
 }
 
 /// Makes a line ready, in `era` where it is known, else in the one that is found.
@@ -168,6 +189,8 @@ pub(super) async fn greet(line: &impl Line, era: Option<Era>) -> Result<(Ready, 
 #[serde(rename_all = "camelCase")]
 struct Discovered<'a> {
     supported_versions: Vec<String>,
+    #[serde(borrow, default)]
+    capabilities: Option<&'a RawValue>,
     #[serde(default)]
     instructions: Option<String>,
     #[serde(rename = "_meta", borrow, default)]
@@ -210,6 +233,7 @@ pub(super) async fn discover(line: &impl Line) -> Result<(Ready, Probed), Failur
                 protocol_version: MODERN_VERSION,
                 server_info: server_info.map(ToOwned::to_owned),
                 instructions: found.instructions,
+                list_changed: says_when_tools_change(found.capabilities),
             };
             Ok((Ready::Modern, probed))
         }
@@ -249,6 +273,8 @@ async fn initialize_if_among(line: &impl Line, versions: &[String]) -> Result<(R
 struct Initialized<'a> {
     protocol_version: String,
     #[serde(borrow, default)]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     server_info: Option<&'a RawValue>,
     #[serde(default)]
     instructions: Option<String>,
@@ -281,6 +307,7 @@ async fn initialize(line: &impl Line) -> Result<(Ready, Probed), Failure> {
         protocol_version: version,
         server_info: found.server_info.map(ToOwned::to_owned),
         instructions: found.instructions,
+        list_changed: says_when_tools_change(found.capabilities),
     };
     Ok((ready, probed))
 }

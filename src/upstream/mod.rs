@@ -1,7 +1,8 @@
 //! The way out: Proctor as a client of the real MCP servers.
 //!
 //! Tool calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
-//! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`]. What identity providers
+//! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`], and whoever watches what it
+//! offers through [`Upstreams::open_catalogs`] and [`Upstreams::listen`] besides. What identity providers
 //! publish is read with [`Upstreams::document`].
 //! Webhooks' messages go through [`Upstreams::tell`].
 //!
@@ -30,6 +31,7 @@ mod sse;
 mod stdio;
 #[cfg(test)]
 mod tests;
+mod told;
 mod way;
 mod well_known;
 
@@ -41,7 +43,8 @@ pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
 pub use headers::{HeaderParam, header_params};
 pub use http::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
 pub use line::Probed;
-pub use pool::Upstreams;
+pub use pool::{Heard, Upstreams};
+pub use told::Told;
 pub use well_known::{openid_configuration, well_known};
 
 /// The newest protocol version, which needs no handshake.

@@ -5,6 +5,8 @@
 //! shared. Nothing in use is closed to make room. A child that has a replaced credential of its user
 //! gets no new call and ends with its last one.
 
+mod looking;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -20,21 +22,24 @@ use futures_util::future::join_all;
 use serde_json::value::RawValue;
 use tokio::{
     runtime::Handle,
+    sync::mpsc,
     time::{sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, Call, Catalog, Dialer, DocumentError, Era, FailureKind, Fetch, FetchError, Fetched, Limits,
-    Outcome, Probed, RpcError, Target, UpstreamError, catalog,
+    Admission, Call, Dialer, DocumentError, FailureKind, Fetch, FetchError, Fetched, Limits, Outcome,
+    RpcError, Target, Told, UpstreamError,
     document::document,
     envelope::{self, Answer},
     failure::{Failure, Shown},
     http::{fetch, tell},
-    line::{Flight, Outgoing, Pass, next_id},
+    line::{Flight, Pass},
     stdio::Places,
+    told::{self, Teller},
     way::Way,
 };
+pub use looking::Heard;
 
 /// Telling an upstream that a call was cancelled may take so long.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
@@ -53,6 +58,9 @@ struct Inner {
     places: Arc<Places>,
     /// Held while an upstream is added, so that the limits are kept exactly.
     opening: Mutex<()>,
+    /// Who said that tools have changed, and where that is taken.
+    hints: mpsc::Sender<Told>,
+    hints_out: Mutex<Option<mpsc::Receiver<Told>>>,
     epoch: Instant,
 }
 
@@ -114,6 +122,7 @@ impl Upstreams {
     /// Outside of a tokio runtime.
     pub fn new(limits: Limits) -> Self {
         let runtime = Handle::current();
+        let (hints, hints_out) = mpsc::channel(told::KEPT_MAX);
         let inner = Arc::new(Inner {
             dialer: Dialer::new(limits.connect_wait),
             places: Places::new(limits.children_max, limits.children_of_connection_max),
@@ -121,6 +130,8 @@ impl Upstreams {
             runtime: runtime.clone(),
             open: DashMap::new(),
             opening: Mutex::new(()),
+            hints,
+            hints_out: Mutex::new(Some(hints_out)),
             epoch: Instant::now(),
         });
         runtime.spawn(sweep(Arc::downgrade(&inner)));
@@ -173,6 +184,12 @@ impl Upstreams {
             Ok(in_use) => in_use,
             Err(failure) => return failed(target, failure),
         };
+        let mut notifications = |notification: &RawValue| {
+            if told::is_list_changed(notification) {
+                self.0.teller(target, subject).tell();
+            }
+            notifications(notification);
+        };
         let work = in_use.slot.way.call(
             target.era,
             &call,
@@ -212,56 +229,6 @@ impl Upstreams {
                 },
             ),
         }
-    }
-
-    /// Finds out whether an upstream can be reached and which era it speaks, on a line of its own.
-    ///
-    /// # Errors
-    /// With what went wrong and what to do, for an administrator.
-    pub async fn probe(&self, target: &Target) -> Result<Probed, UpstreamError> {
-        let way = self.0.way(target, None).map_err(|failure| error(target, failure))?;
-        let probed = self.in_time(target, way.probe()).await;
-        way.close().await;
-        probed
-    }
-
-    /// Discovers all tools of an upstream, on a line of its own, and what a probe finds.
-    ///
-    /// # Errors
-    /// With what went wrong and what to do, for an administrator.
-    pub async fn catalog(&self, target: &Target) -> Result<(Catalog, Probed), UpstreamError> {
-        let way = self.0.way(target, None).map_err(|failure| error(target, failure))?;
-        let work = async {
-            let probed = way.probe().await?;
-            let era = probed.era;
-            let modern = era == Era::Modern;
-            let way = &way;
-            let catalog = catalog::discover(&self.0.limits, |cursor| async move {
-                let id = next_id();
-                let body = envelope::tools_list(id, cursor.as_deref(), modern);
-                way.ask(era, Outgoing::plain(id, "tools/list", body)).await
-            })
-            .await?;
-            Ok((catalog, probed))
-        };
-        let found = self.in_time(target, work).await;
-        way.close().await;
-        found
-    }
-
-    async fn in_time<T>(
-        &self,
-        target: &Target,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, UpstreamError> {
-        let wait = self.0.limits.handshake_wait;
-        timeout(wait, work)
-            .await
-            .unwrap_or_else(|_| {
-                let detail = format!("did not answer within {} s", wait.as_secs());
-                Err(Failure::sent(FailureKind::Timeout, detail))
-            })
-            .map_err(|failure| error(target, failure))
     }
 
     /// Closes everything that belongs to a connection. Child processes end with the calls that they
@@ -313,18 +280,34 @@ impl Inner {
         u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn way(&self, target: &Target, places: Option<&Arc<Places>>) -> Result<Way, Failure> {
-        Way::new(target, &self.dialer, &self.limits, places, &self.runtime)
+    /// A way that is only looked at: its processes need no place, and nobody hears of it.
+    fn way(&self, target: &Target) -> Result<Way, Failure> {
+        Way::new(target, &self.dialer, &self.limits, None, None, &self.runtime)
     }
 
-    /// The slot of an isolation key, opened where it is not.
-    fn slot(&self, target: &Target, subject: &str) -> Result<InUse<'_>, Failure> {
-        let key = Key {
+    /// The same, but its processes take a place.
+    fn way_in_place(&self, target: &Target) -> Result<Way, Failure> {
+        Way::new(target, &self.dialer, &self.limits, Some(&self.places), None, &self.runtime)
+    }
+
+    fn key(target: &Target, subject: &str) -> Key {
+        Key {
             connection: target.connection.clone(),
             generation: target.generation,
             credential_generation: target.credential_generation,
             subject: (!target.shared).then(|| subject.to_owned()),
-        };
+        }
+    }
+
+    fn teller(&self, target: &Target, subject: &str) -> Teller {
+        let Key { connection, generation, credential_generation, subject } = Self::key(target, subject);
+        let told = Told { connection, generation, credential_generation, subject };
+        Teller { told, hints: self.hints.clone() }
+    }
+
+    /// The slot of an isolation key, opened where it is not.
+    fn slot(&self, target: &Target, subject: &str) -> Result<InUse<'_>, Failure> {
+        let key = Self::key(target, subject);
         if let Some(slot) = self.open.get(&key) {
             return Ok(InUse::new(&slot, self));
         }
@@ -332,7 +315,8 @@ impl Inner {
         if let Some(slot) = self.open.get(&key) {
             return Ok(InUse::new(&slot, self));
         }
-        let way = self.way(target, Some(&self.places))?;
+        let (places, teller) = (Some(&self.places), Some(self.teller(target, subject)));
+        let way = Way::new(target, &self.dialer, &self.limits, places, teller, &self.runtime)?;
         let is_child = way.is_child();
         let slot =
             Arc::new(Slot { way, users: AtomicUsize::new(0), used_at_us: AtomicU64::new(self.now_us()) });

@@ -6,12 +6,14 @@ use serde_json::value::RawValue;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    Call, Dialer, Era, Limits, Probed, Reach, Target, Transport,
-    envelope::Answer,
+    Call, Catalog, Dialer, Era, Limits, Probed, Reach, Target, Transport, catalog,
+    envelope::{self, Answer},
     failure::Failure,
     http::HttpUpstream,
-    line::{Outgoing, Pass, discover},
+    line::{Line as _, Outgoing, Pass, discover, next_id},
+    pool::Heard,
     stdio::{Places, Program, StdioUpstream},
+    told::Teller,
 };
 
 /// Ending a session or a child when it is closed may take so long.
@@ -29,6 +31,7 @@ impl Way {
         dialer: &Dialer,
         limits: &Arc<Limits>,
         places: Option<&Arc<Places>>,
+        teller: Option<Teller>,
         runtime: &Handle,
     ) -> Result<Self, Failure> {
         match &target.transport {
@@ -47,6 +50,7 @@ impl Way {
                     args: args.clone(),
                     env: env.clone(),
                     of_user: of_user.clone(),
+                    teller,
                 };
                 let (places, limits, runtime) = (places.cloned(), limits.clone(), runtime.clone());
                 Ok(Self::Stdio(Box::new(StdioUpstream::new(program, places, limits, runtime))))
@@ -102,6 +106,42 @@ impl Way {
         match self {
             Self::Http(upstream) => upstream.ask_ready(era, outgoing).await,
             Self::Stdio(upstream) => upstream.ask(Some(era), outgoing).await,
+        }
+    }
+
+    /// The tools that are offered on it, where it is open.
+    pub async fn list_where_open(&self, limits: &Limits) -> Option<Result<Catalog, Failure>> {
+        match self {
+            Self::Http(upstream) => {
+                let ready = &upstream.current()?;
+                let page = |cursor: Option<String>| async move {
+                    let id = next_id();
+                    let body = envelope::tools_list(id, cursor.as_deref(), ready.is_modern());
+                    Ok(upstream.ask(ready, Outgoing::plain(id, "tools/list", body)).await?.answer)
+                };
+                Some(catalog::discover(limits, page).await)
+            }
+            Self::Stdio(upstream) => {
+                let (child, ready) = &upstream.running().await?;
+                let page = |cursor: Option<String>| async move {
+                    let id = next_id();
+                    let body = envelope::tools_list(id, cursor.as_deref(), ready.is_modern());
+                    child.ask(id, body, None, &mut |_: &RawValue| ()).await
+                };
+                Some(catalog::discover(limits, page).await)
+            }
+        }
+    }
+
+    /// Hears what a probed upstream says by itself, until it ends that; not at all where that is no
+    /// stream of its own.
+    pub async fn listen(&self, heard: &mut (dyn FnMut(Heard) + Send)) -> Result<(), Failure> {
+        match self {
+            Self::Http(upstream) => match upstream.current() {
+                Some(ready) => upstream.listen(&ready, heard).await,
+                None => Ok(()),
+            },
+            Self::Stdio(_) => Ok(()),
         }
     }
 

@@ -111,6 +111,13 @@ async fn about(proctor: &Proctor, recorded: &Recorded) -> Result<Value, MessageE
         Event::Connection(ConnectionEvent::ConnectionRetired { reason, .. }) => {
             json!({ "cut": "connection", "cause": "retired", "connection": id, "reason": reason })
         }
+        Event::Connection(ConnectionEvent::CatalogObserved { offered, .. }) => json!({
+            "connection": id,
+            "digest": offered.digest,
+            "changed": offered.changed.keys().collect::<Vec<_>>(),
+            "new": offered.new.keys().collect::<Vec<_>>(),
+            "gone": offered.gone,
+        }),
         Event::Webhook(_) => json!({ "webhook": id }),
         // Nobody can subscribe to these: see `Topic::of`.
         Event::Session(_)

@@ -18,6 +18,7 @@ mod documented;
 mod door_bad_input;
 mod door_legacy;
 mod door_modern;
+mod drift;
 mod environment;
 mod http;
 mod idempotency;

@@ -157,6 +157,11 @@ fn connections_and_servers(acts: &mut Acts<'_>, upstream: &Upstream) {
     anew["shared"] = true.into();
     acts.act("PUT", "/connections/{name}", &["desk"], anew, "ConnectionReconfigured");
     acts.act("POST", "/connections/{name}/catalog/refresh", &["desk"], json!({}), "CatalogRefreshed");
+    upstream.put_tool("tag", r#"{"name":"tag","inputSchema":{"type":"object"}}"#);
+    let held = "/api/v1/connections/desk/catalog/refresh?hold=true";
+    let digest = acts.world.post(held, &json!({})).ok()["offered"].clone();
+    let approval = json!({ "digest": digest, "tools": ["tag"] });
+    acts.act("POST", "/connections/{name}/approve", &["desk"], approval, "CatalogApproved");
     acts.act("POST", "/connections/{name}/test", &["desk"], json!({}), "ConnectionTested");
     let first = definition("reader", vec![json!({ "connection": "desk", "tool": "echo" })]);
     acts.act("POST", "/virtual-servers", &[], first, "VirtualServerDefined");

@@ -77,7 +77,7 @@ pub enum Refusal {
     NotInScope,
     /// The session is read-only and the tool is not.
     NotReadOnly,
-    /// The upstream no longer offered the tool when its catalog was last refreshed.
+    /// The upstream no longer offered the tool when it was last looked at.
     NotInCatalog,
     /// The user has connected no account to the connection.
     UserConnectionMissing,
@@ -97,6 +97,9 @@ pub enum Refusal {
     ConnectionBusy,
     /// As many calls of the connection were made in 60 seconds as may be.
     ConnectionRateReached,
+    /// The upstream offers the tool otherwise than it is in force, or anew, and no administrator has
+    /// approved that.
+    ToolHeld,
 }
 
 impl Refusal {
@@ -125,6 +128,7 @@ impl Refusal {
             Self::VirtualServerRateReached => "virtual_server_rate_reached",
             Self::ConnectionBusy => "connection_busy",
             Self::ConnectionRateReached => "connection_rate_reached",
+            Self::ToolHeld => "tool_held",
         }
     }
 
@@ -152,7 +156,8 @@ impl Refusal {
             | Self::VirtualServerBusy
             | Self::VirtualServerRateReached
             | Self::ConnectionBusy
-            | Self::ConnectionRateReached => false,
+            | Self::ConnectionRateReached
+            | Self::ToolHeld => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! May this call leave? The one function that says so, live and in a what-if.
 
 use super::{Access, CallGrounds, CallRequest, HeldBack, Refusal, Route, Session, Terms};
+use crate::connection::{CatalogTool, Connection, ToolStanding};
 use crate::user_connection::Status;
 use crate::{Micros, Position};
 
@@ -73,13 +74,9 @@ impl Session {
         let Some(connection) = grounds.connection.as_deref() else {
             return Err(Denial::of(Refusal::ConnectionRetired, None));
         };
-        let catalog = connection.catalog();
-        let Some((catalog, tool)) =
-            catalog.and_then(|catalog| Some((catalog, catalog.tools.get(&exposed.tool)?)))
-        else {
-            let reason =
-                if connection.is_usable() { Refusal::NotInCatalog } else { Refusal::ConnectionRetired };
-            return Err(Denial::of(reason, None));
+        let standing = connection.standing(&exposed.tool);
+        let Some((catalog, tool)) = connection.catalog().zip(in_force(standing)) else {
+            return Err(Denial::of(self.without_definition(terms, connection, standing), None));
         };
         let route = Route {
             version: grounds.server.revision(),
@@ -101,6 +98,8 @@ impl Session {
             Err(Denial::of(Refusal::ConnectionCut, Some(route)))
         } else if terms.access == Access::ReadOnly && !tool.read_only {
             Err(Denial::of(Refusal::NotReadOnly, Some(route)))
+        } else if matches!(standing, ToolStanding::Held { .. }) {
+            Err(Denial::of(Refusal::ToolHeld, Some(route)))
         } else if let Some(reason) = unusable(status) {
             Err(Denial::of(reason, Some(route)))
         } else if !request.arguments_ok {
@@ -115,9 +114,38 @@ impl Session {
         }
     }
 
+    /// Why a tool is refused of which no definition is in force that its upstream still offers.
+    fn without_definition(
+        &self,
+        terms: &Terms,
+        connection: &Connection,
+        standing: ToolStanding<'_>,
+    ) -> Refusal {
+        match standing {
+            _ if !connection.is_usable() => Refusal::ConnectionRetired,
+            ToolStanding::Held { .. } if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) => {
+                Refusal::ConnectionCut
+            }
+            ToolStanding::Held { offered, .. } if terms.access == Access::ReadOnly && !offered.read_only => {
+                Refusal::NotReadOnly
+            }
+            ToolStanding::Held { .. } => Refusal::ToolHeld,
+            ToolStanding::InForce(_) | ToolStanding::Gone(_) | ToolStanding::Unknown => Refusal::NotInCatalog,
+        }
+    }
+
     /// From when on another call may be admitted, where too many were in the last minute.
     fn free_at(&self, terms: &Terms, at: Micros) -> Option<Micros> {
         self.pace.free_at(at, terms.calls_per_minute_max?)
+    }
+}
+
+/// The definition that a call would rest on.
+fn in_force(standing: ToolStanding<'_>) -> Option<&CatalogTool> {
+    match standing {
+        ToolStanding::InForce(tool) => Some(tool),
+        ToolStanding::Held { in_force, .. } => in_force,
+        ToolStanding::Gone(_) | ToolStanding::Unknown => None,
     }
 }
 

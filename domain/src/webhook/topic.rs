@@ -25,19 +25,22 @@ pub enum Topic {
     /// Every session opened so far of a user, a virtual server or a connection has ended, by one
     /// event: sessions are not named one by one.
     SessionCut,
+    /// An upstream offers something else than what is in force.
+    CatalogChanged,
     /// An administrator tries a webhook. It needs no subscription.
     Test,
 }
 
 impl Topic {
     /// Those that can be subscribed to.
-    pub const SUBSCRIBED: [Self; 6] = [
+    pub const SUBSCRIBED: [Self; 7] = [
         Self::UserConnectionActivated,
         Self::UserConnectionExpired,
         Self::UserConnectionDisconnected,
         Self::SessionOpened,
         Self::SessionRevoked,
         Self::SessionCut,
+        Self::CatalogChanged,
     ];
 
     /// The message's type, as receivers read it and as it is stored.
@@ -50,6 +53,7 @@ impl Topic {
             Self::SessionOpened => "session.opened",
             Self::SessionRevoked => "session.revoked",
             Self::SessionCut => "session.cut",
+            Self::CatalogChanged => "connection.catalog_changed",
             Self::Test => "webhook.test",
         }
     }
@@ -102,9 +106,12 @@ impl Topic {
                 ConnectionEvent::ConnectionSessionsCut { .. } | ConnectionEvent::ConnectionRetired { .. } => {
                     Some(Self::SessionCut)
                 }
+                ConnectionEvent::CatalogObserved { .. } => Some(Self::CatalogChanged),
                 ConnectionEvent::ConnectionRegistered { .. }
                 | ConnectionEvent::ConnectionReconfigured { .. }
                 | ConnectionEvent::CatalogRefreshed { .. }
+                | ConnectionEvent::CatalogAccepted { .. }
+                | ConnectionEvent::CatalogApproved { .. }
                 | ConnectionEvent::ConnectionTested { .. } => None,
             },
             Event::IdentityProvider(_)

@@ -86,7 +86,7 @@ fn the_code_of_a_refusal_is_its_stored_text() {
             seen.insert(reason);
         }
     }
-    assert_eq!(seen.len(), 21, "each reason has a fixture: {seen:?}");
+    assert_eq!(seen.len(), 22, "each reason has a fixture: {seen:?}");
     assert!(seen.contains(&Refusal::ArgumentsRefused));
 }
 

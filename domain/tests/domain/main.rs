@@ -4,11 +4,13 @@
 
 mod api_key;
 mod connection;
+mod connection_drift;
 mod environment;
 mod forms;
 mod identity_provider;
 mod leaf;
 mod names;
+mod narrowing;
 mod purpose_keys;
 mod scene;
 mod session;

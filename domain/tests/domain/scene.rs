@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, Connection, ConnectionEvent, CredentialKind, Era, Settings, Transport,
+    AuthMethod, Catalog, CatalogTool, Connection, ConnectionEvent, CredentialKind, Drift, Era, Settings,
+    Transport,
 };
 use proctor_domain::identity_provider::{self, IdentityProvider, IdentityProviderEvent};
 use proctor_domain::limits::{Limits, SessionLimits};
@@ -58,6 +59,7 @@ pub fn settings() -> Settings {
         private_network: false,
         shared: false,
         limits: Limits::default(),
+        drift: Drift::default(),
     }
 }
 

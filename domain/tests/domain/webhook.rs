@@ -196,6 +196,7 @@ fn it_is_retired_once_and_for_good() {
 fn a_family_names_all_of_its_topics_and_no_other() {
     let named = |pattern| Topic::SUBSCRIBED.into_iter().filter(|topic| topic.is_named_by(pattern)).count();
     assert_eq!((named("session.*"), named("user_connection.*")), (3, 3));
+    assert_eq!(named("connection.*"), 1);
     assert_eq!((named("session.cut"), named("*"), named("session.")), (1, 0, 0));
 }
 

@@ -214,6 +214,9 @@ impl States {
             ConnectionEvent::CatalogRefreshed { by, catalog } => {
                 ConnectionCommand::RefreshCatalog { by, catalog, generation: self.gmail.generation() }
             }
+            event @ (ConnectionEvent::CatalogObserved { .. }
+            | ConnectionEvent::CatalogAccepted { .. }
+            | ConnectionEvent::CatalogApproved { .. }) => panic!("not in these histories: {event:?}"),
             ConnectionEvent::ConnectionTested { by, failure } => {
                 ConnectionCommand::RecordTest { by, failure }
             }

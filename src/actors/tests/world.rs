@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Era, Settings, Transport,
+    AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Drift, Era, Settings, Transport,
 };
 use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::session::{
@@ -67,6 +67,7 @@ pub(super) fn settings(url: &str) -> Settings {
         private_network: false,
         shared: false,
         limits: Limits::default(),
+        drift: Drift::default(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! `GET /connections/{name}/catalog`: the tools in force, with their definitions as the upstream
-//! gave them.
+//! gave them, and which are held; `…/diff` says what is offered instead.
 
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use proctor_domain::connection::ToolStanding;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -24,7 +25,11 @@ pub(super) struct Shown<'a> {
     #[schema(value_type = words::Era)]
     era: proctor_domain::connection::Era,
     protocol_version: &'a str,
+    /// The digest of what is offered, which is another where anything is held or gone.
+    offered: String,
     tools: Vec<Tool<'a>>,
+    /// Tools that are offered and were never in force.
+    new: Vec<&'a String>,
 }
 
 /// A tool as its upstream offers it.
@@ -36,6 +41,8 @@ struct Tool<'a> {
     digest: &'a str,
     /// Whether its upstream says that it only reads.
     read_only: bool,
+    #[schema(value_type = words::ToolStanding)]
+    standing: &'static str,
     /// As the upstream gave it.
     #[schema(value_type = Object)]
     definition: Arc<RawValue>,
@@ -54,14 +61,22 @@ pub(in crate::api) async fn catalog(
     let mut tools = Vec::with_capacity(catalog.tools.len());
     for (tool, pinned) in &catalog.tools {
         let definition = proctor.manifests.definition(&pinned.digest).await?;
-        tools.push(Tool { name: tool, digest: &pinned.digest, read_only: pinned.read_only, definition });
+        let standing = match state.standing(tool) {
+            ToolStanding::InForce(_) => "in_force",
+            ToolStanding::Held { .. } => "held",
+            ToolStanding::Gone(_) | ToolStanding::Unknown => "gone",
+        };
+        let read_only = pinned.read_only;
+        tools.push(Tool { name: tool, digest: &pinned.digest, read_only, standing, definition });
     }
     let shown = Shown {
         connection: name.as_str(),
         digest: &catalog.digest,
         era: catalog.era,
         protocol_version: &catalog.protocol_version,
+        offered: state.offered_digest(),
         tools,
+        new: state.offered().into_iter().flat_map(|offered| offered.new.keys()).collect(),
     };
     Ok(answer::ok(proctor.journal.head().position(), &shown))
 }

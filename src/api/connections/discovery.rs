@@ -5,18 +5,17 @@ use std::future::ready;
 use std::sync::Arc;
 
 use actix_web::web;
-use proctor_domain::connection::{Catalog, CatalogTool, Connection, ConnectionCommand, Era};
+use proctor_domain::connection::{Catalog, Connection, ConnectionCommand};
 use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, Position};
-use sha2::{Digest as _, Sha256};
 
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
 use crate::actors::{Prepared, now};
 use crate::connect::{self, Due};
-use crate::journal::SideWrite;
+use crate::drift::{self, cataloged};
 use crate::proctor::Proctor;
-use crate::upstream::{self, RejectedTool, Target};
+use crate::upstream::{RejectedTool, Target};
 
 /// A catalog that has just come into force.
 pub(super) struct Refreshed {
@@ -92,30 +91,7 @@ pub(super) async fn refresh(
     let before = super::fresh(proctor, name).await?;
     let target = unprobed(proctor, name, &before, as_user).await?;
     let (found, probed) = proctor.upstreams.catalog(&target).await?;
-    let tools: BTreeMap<String, CatalogTool> = found
-        .tools
-        .iter()
-        .map(|tool| {
-            (tool.name.clone(), CatalogTool { digest: tool.digest.clone(), read_only: tool.read_only })
-        })
-        .collect();
-    let catalog = Catalog {
-        era: match probed.era {
-            upstream::Era::Legacy => Era::Legacy,
-            upstream::Era::Modern => Era::Modern,
-        },
-        protocol_version: probed.protocol_version.to_owned(),
-        digest: digest(&tools),
-        tools,
-    };
-    let side_writes: Vec<SideWrite> = found
-        .tools
-        .iter()
-        .map(|tool| SideWrite::Definition {
-            digest: tool.digest.clone(),
-            json: Arc::from(tool.definition.get()),
-        })
-        .collect();
+    let (catalog, side_writes) = cataloged(&found, probed.era, probed.protocol_version);
     let generation = before.generation();
     let events = caller
         .act::<Connection, _>(proctor, name.as_str(), || {
@@ -124,6 +100,7 @@ pub(super) async fn refresh(
             ready(Ok(Prepared { side_writes: side_writes.clone(), ..Prepared::alone(command) }))
         })
         .await?;
+    proctor.drifts.found(name, generation, probed.list_changed);
     Ok(Refreshed {
         changes: Changes::between(before.catalog().map(|catalog| &**catalog), &catalog),
         catalog,
@@ -132,15 +109,29 @@ pub(super) async fn refresh(
     })
 }
 
-/// SHA-256 over names and digests in the names' order, each with its length in bytes in front
-/// (64 bits, big-endian), in hexadecimal.
-fn digest(tools: &BTreeMap<String, CatalogTool>) -> String {
-    let mut hash = Sha256::new();
-    for text in tools.iter().flat_map(|(name, tool)| [name, &tool.digest]) {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text.as_bytes());
-    }
-    hex::encode(hash.finalize())
+/// Reads the upstream's catalog and has it held where it is another than the one in force.
+pub(super) async fn observe(
+    proctor: &web::Data<Proctor>,
+    caller: &Caller,
+    name: &Name,
+    as_user: Option<&str>,
+) -> Result<Position, Problem> {
+    let before = super::fresh(proctor, name).await?;
+    let target = unprobed(proctor, name, &before, as_user).await?;
+    let (found, probed) = proctor.upstreams.catalog(&target).await?;
+    let (catalog, _) = cataloged(&found, probed.era, probed.protocol_version);
+    let spoken = (catalog.era, catalog.protocol_version);
+    let seen = drift::observation(&proctor.manifests, &before, &[found], spoken, true).await?;
+    let generation = before.generation();
+    let events = caller
+        .act::<Connection, _>(proctor, name.as_str(), || {
+            let (by, observation) = (caller.by(), seen.observation.clone());
+            let command = ConnectionCommand::ObserveCatalog { by, observation, generation };
+            ready(Ok(Prepared { side_writes: seen.side_writes.clone(), ..Prepared::alone(command) }))
+        })
+        .await?;
+    proctor.drifts.found(name, generation, probed.list_changed);
+    Ok(proctor.directory.position_of(&events))
 }
 
 impl Changes {
@@ -162,6 +153,8 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
+    use proctor_domain::connection::{CatalogTool, Era};
+
     use super::*;
 
     fn catalog(tools: &[(&str, &str)]) -> Catalog {
@@ -171,7 +164,7 @@ mod tests {
                 ((*name).to_owned(), CatalogTool { digest: (*digest).to_owned(), read_only: false })
             })
             .collect();
-        Catalog { era: Era::Modern, protocol_version: "2026-07-28".to_owned(), digest: digest(&tools), tools }
+        Catalog::of(Era::Modern, "2026-07-28".to_owned(), tools)
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Upstream MCP servers: registered, set anew, looked into, retired.
 
+mod approve;
 mod catalog;
+mod diff;
 mod discovery;
 mod list;
 pub(super) mod operations;
@@ -12,14 +14,16 @@ mod settings;
 mod show;
 mod test;
 
-use proctor_domain::connection::{AuthMethod, Catalog, Connection, Era, Transport};
+use proctor_domain::connection::{AuthMethod, Catalog, Connection, Drift, Era, Transport};
 use proctor_domain::limits::Limits;
 use proctor_domain::{InvalidName, Name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
+pub(super) use approve::approve;
 pub(super) use catalog::catalog;
+pub(super) use diff::diff;
 pub(super) use list::list;
 pub(super) use reconfigure::reconfigure;
 pub(super) use refresh::refresh;
@@ -38,6 +42,18 @@ use crate::proctor::Proctor;
 pub(super) struct AsUser {
     /// Whose credential is used to look, where every user brings one.
     user: Option<String>,
+}
+
+/// The same, and whether what is found is only looked at.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refreshing {
+    /// Whose credential is used to look, where every user brings one.
+    user: Option<String>,
+    /// Whether what is found is only looked at: what differs is held, and shown as a difference.
+    #[serde(default)]
+    #[param(required = false)]
+    hold: bool,
 }
 
 /// The name of a connection in an address.
@@ -75,10 +91,14 @@ struct Shown<'a> {
     shared: bool,
     #[schema(value_type = words::Limits)]
     limits: Limits,
+    #[schema(value_type = words::Drift)]
+    drift: Drift,
     /// Of its settings: each change makes the next.
     generation: u32,
     /// `null` until it was read.
     catalog: Option<Summary<'a>>,
+    /// How many of its tools are held until an administrator approves them.
+    held: usize,
 }
 
 /// What a catalog is, without its tools.
@@ -121,8 +141,10 @@ fn shown<'a>(name: &'a str, connection: &'a Connection) -> Shown<'a> {
         private_network: settings.is_some_and(|settings| settings.private_network),
         shared: settings.is_some_and(|settings| settings.shared),
         limits: settings.map(|settings| settings.limits).unwrap_or_default(),
+        drift: settings.map(|settings| settings.drift).unwrap_or_default(),
         generation: connection.generation(),
         catalog: connection.catalog().map(|catalog| summary(catalog)),
+        held: connection.offered().map_or(0, |offered| offered.changed.len() + offered.new.len()),
     }
 }
 

@@ -4,11 +4,13 @@ use super::super::openapi::{Operation, Tag};
 use super::super::page::Page;
 use super::super::problem::Code;
 use super::super::reason::ReasonIfAny;
-use super::refresh::Refreshed;
+use super::approve::Approval;
+use super::diff::Difference;
+use super::refresh::Looked;
 use super::register::Registered;
 use super::settings::ConnectionBody;
 use super::test::Found;
-use super::{AsUser, Shown, catalog as tools};
+use super::{AsUser, Refreshing, Shown, catalog as tools};
 
 /// What can go wrong on the way to an upstream.
 const ON_THE_WAY: &[Code] = &[
@@ -79,11 +81,36 @@ pub(in crate::api) fn catalog() -> Operation {
 }
 
 pub(in crate::api) fn refresh() -> Operation {
-    of_one("refreshCatalog", "Put in force what an upstream offers now", "And say what has changed.")
-        .query::<AsUser>()
-        .answers::<Refreshed<'_>>(200, "It is in force.")
-        .fails(ON_THE_WAY)
-        .fails(&[Code::ConnectionReconfigured])
+    of_one(
+        "refreshCatalog",
+        "Put in force what an upstream offers now",
+        "And say what has changed. With `hold=true` it is only looked at, as Proctor does by itself: what differs \
+         is held, and shown.",
+    )
+    .query::<Refreshing>()
+    .answers::<Looked<'_>>(200, "It is in force, or held.")
+    .fails(ON_THE_WAY)
+    .fails(&[Code::ConnectionReconfigured])
+}
+
+pub(in crate::api) fn diff() -> Operation {
+    of_one(
+        "showDifference",
+        "Show what is held",
+        "In what the upstream differs from what is in force, as it was last seen, with what is suspicious in it.",
+    )
+    .answers::<Difference>(200, "The difference.")
+}
+
+pub(in crate::api) fn approve() -> Operation {
+    of_one(
+        "approveCatalog",
+        "Put in force what is held",
+        "As it was shown: the digest names what was offered then. Answers with what is left.",
+    )
+    .takes::<Approval>()
+    .answers::<Difference>(200, "It is in force.")
+    .fails(&[Code::CatalogChanged, Code::UnknownTool, Code::ConnectionRetired])
 }
 
 pub(in crate::api) fn test() -> Operation {

@@ -1,4 +1,5 @@
-//! `POST /connections/{name}/catalog/refresh`: puts in force what the upstream offers now.
+//! `POST /connections/{name}/catalog/refresh`: puts in force what the upstream offers now; with
+//! `hold=true` it is only looked at, as Proctor does by itself, and the difference is held.
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::Name;
@@ -10,7 +11,8 @@ use super::super::answer;
 use super::super::caller::Caller;
 use super::super::openapi::words;
 use super::super::problem::Problem;
-use super::{AsUser, discovery};
+use super::diff::{self, Difference};
+use super::{Refreshing, discovery};
 use crate::proctor::Proctor;
 
 /// A catalog that is in force now, and in what it differs from the one before.
@@ -32,6 +34,17 @@ pub(super) struct Refreshed<'a> {
     rejected: Vec<Rejected<'a>>,
 }
 
+/// What came of it.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = CatalogLook)]
+pub(super) enum Looked<'a> {
+    /// It is in force.
+    Refreshed(Refreshed<'a>),
+    /// What differs is held.
+    Held(Difference),
+}
+
 /// A tool that is offered in a form that cannot be used.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RejectedTool)]
@@ -44,9 +57,13 @@ pub(in crate::api) async fn refresh(
     proctor: web::Data<Proctor>,
     caller: Caller,
     name: web::Path<String>,
-    query: web::Query<AsUser>,
+    query: web::Query<Refreshing>,
 ) -> Result<HttpResponse, Problem> {
     let name = super::named(&name)?;
+    if query.hold {
+        let position = discovery::observe(&proctor, &caller, &name, query.user.as_deref()).await?;
+        return Ok(answer::ok(position, &Looked::Held(diff::shown(&proctor, &name).await?)));
+    }
     let found = discovery::refresh(&proctor, &caller, &name, query.user.as_deref()).await?;
     let (changes, catalog) = (&found.changes, &found.catalog);
     let rejected = found.rejected.iter().map(|tool| Rejected { name: &tool.name, reason: &tool.reason });
@@ -61,5 +78,5 @@ pub(in crate::api) async fn refresh(
         removed: &changes.removed,
         rejected: rejected.collect(),
     };
-    Ok(answer::ok(found.position, &shown))
+    Ok(answer::ok(found.position, &Looked::Refreshed(shown)))
 }

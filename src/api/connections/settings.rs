@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use proctor_domain::Name;
-use proctor_domain::connection::{AuthMethod, Settings, Transport};
+use proctor_domain::connection::{AuthMethod, Drift, Settings, Transport};
 use proctor_domain::environment::{SettingsError, Variable};
 use proctor_domain::limits::Limits;
 use serde::Deserialize;
@@ -71,6 +71,9 @@ pub(in crate::api) struct ConnectionBody {
     #[serde(default)]
     #[schema(value_type = words::Limits)]
     limits: Limits,
+    #[serde(default)]
+    #[schema(value_type = words::Drift)]
+    drift: Drift,
 }
 
 /// How an upstream is reached.
@@ -230,8 +233,8 @@ impl ConnectionBody {
                 AuthMethod::Header { name }
             }
         };
-        let Self { private_network, shared, limits, .. } = *self;
-        let settings = Settings { transport, auth, private_network, shared, limits };
+        let Self { private_network, shared, limits, drift, .. } = *self;
+        let settings = Settings { transport, auth, private_network, shared, limits, drift };
         settings.check().map_err(|error| wrong(error.to_string()))?;
         Ok((settings, secrets))
     }

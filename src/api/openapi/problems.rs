@@ -24,7 +24,6 @@ const COMMON: &[(&str, &[Code])] = &[
     ("NotJson", &[Code::MalformedJson, Code::DuplicateKey, Code::TooDeep]),
     ("BodyTooLarge", &[Code::BodyTooLarge]),
     ("WrongContentType", &[Code::WrongContentType]),
-    ("InvalidBody", &[Code::InvalidBody]),
     ("Failed", &[Code::Internal]),
     (
         "Unavailable",

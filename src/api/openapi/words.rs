@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use proctor_domain::connection::CredentialKind;
+use proctor_domain::connection::{CredentialKind, Drift as Drifting};
 use proctor_domain::webhook::Topic;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
@@ -85,13 +85,20 @@ one_of! {
         CredentialKind::Environment,
     ]
     .map(CredentialKind::code);
+    /// Which changes at an upstream come into force without an administrator: none, those that only narrow
+    /// what a tool takes, or all.
+    Drift = [Drifting::Hold, Drifting::Narrowing, Drifting::All].map(Drifting::code);
+    /// Whether a tool is offered as it is in force, offered otherwise and so held, or offered no more.
+    ToolStanding = ["in_force", "held", "gone"];
+    /// Why a tool stands in a difference: its definition changed, it is new, or it is offered no more.
+    ToolState = ["changed", "new", "gone"];
     /// Which protocol an upstream speaks: up to 2025-11-25, or 2026-07-28.
     Era = ["legacy", "modern"];
     /// A kind of message: one of the topics, or all that begin alike.
     Topics = Topic::SUBSCRIBED
         .map(Topic::code)
         .into_iter()
-        .chain(["user_connection.*", "session.*"]);
+        .chain(["connection.*", "user_connection.*", "session.*"]);
     /// An algorithm by which a provider signs.
     Algorithm = proctor_domain::identity_provider::Algorithm::ALL
         .map(proctor_domain::identity_provider::Algorithm::name);

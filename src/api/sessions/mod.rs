@@ -76,6 +76,7 @@ struct Shown {
     position: Position,
     /// The moment in the past, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     as_of: Option<ShownMoment>,
 }
 

@@ -58,6 +58,19 @@ pub(super) struct Add {
     /// All users may share connections and child processes.
     #[arg(long)]
     shared: bool,
+    /// Which changes of its tools come into force without an administrator.
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = Drift::Hold)]
+    drift: Drift,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Drift {
+    /// None: a tool that changed, or is new, is held.
+    Hold,
+    /// Those that only narrow what a tool takes.
+    Narrowing,
+    /// All.
+    All,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -130,12 +143,14 @@ impl Add {
             }
             Auth::None | Auth::Basic | Auth::Oauth2 => {}
         }
+        let drift = self.drift.to_possible_value().map(|value| value.get_name().to_owned());
         Ok(json!({
             "name": self.name,
             "transport": transport,
             "auth": auth,
             "private_network": self.private_network,
             "shared": self.shared,
+            "drift": drift,
         }))
     }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::path;
+use super::{diff, path};
 use crate::cli::Failure;
 use crate::cli::remote::{Client, with_query};
 use crate::cli::shown::Shown;
@@ -15,6 +15,9 @@ pub(super) struct Catalog {
     /// Read the upstream's tools now, and put them in force.
     #[arg(long)]
     refresh: bool,
+    /// Only look: what differs is held until it is approved.
+    #[arg(long, requires = "refresh")]
+    hold: bool,
     /// With whose account they are read, where every user brings one.
     #[arg(long, value_name = "USER", requires = "refresh")]
     user: Option<String>,
@@ -22,10 +25,14 @@ pub(super) struct Catalog {
 
 pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Catalog) -> Result<(), Failure> {
     if wanted.refresh {
-        let query = [("user", wanted.user.as_deref())];
+        let query = [("user", wanted.user.as_deref()), ("hold", wanted.hold.then_some("true"))];
         let read =
             client.post(&with_query(&path(&wanted.name, "/catalog/refresh"), &query), &json!({})).await?;
-        shown.done(&read, || changes(&wanted.name, &read));
+        if wanted.hold {
+            diff::show(shown, &wanted.name, &read);
+        } else {
+            shown.done(&read, || changes(&wanted.name, &read));
+        }
         return Ok(());
     }
     let catalog = client.get(&path(&wanted.name, "/catalog")).await?;
@@ -34,8 +41,12 @@ pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Catalog) -> 
         return Ok(());
     }
     let tools = catalog["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let columns =
-        [("TOOL", "/name"), ("READ ONLY", "/read_only"), ("DESCRIPTION", "/definition/description")];
+    let columns = [
+        ("TOOL", "/name"),
+        ("READ ONLY", "/read_only"),
+        ("STANDING", "/standing"),
+        ("DESCRIPTION", "/definition/description"),
+    ];
     shown.table(tools, &columns);
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! `proctor connection …`: upstream MCP servers.
 
 mod add;
+mod approve;
 mod catalog;
+mod diff;
 mod list;
 mod retire;
 mod show;
@@ -37,6 +39,12 @@ enum Verb {
     /// Show the tools that are in force, or read them anew.
     #[command(after_help = example("proctor connection catalog gmail --refresh"))]
     Catalog(catalog::Catalog),
+    /// Show in what the upstream differs from what is in force, and what is suspicious in it.
+    #[command(after_help = example("proctor connection diff gmail"))]
+    Diff(Named),
+    /// Put in force what is held.
+    #[command(after_help = example("proctor connection approve gmail search_threads"))]
+    Approve(approve::Approve),
     /// Take a connection out of use, for good.
     #[command(after_help = example("proctor connection retire gmail --reason 'replaced by mail'"))]
     Retire(retire::Retire),
@@ -65,6 +73,8 @@ pub(super) async fn run(command: ConnectionCommand) -> Result<(), Failure> {
         Verb::Show(Named { name }) => show::run(&opened, &name).await,
         Verb::Test(wanted) => test::run(&opened, &wanted).await,
         Verb::Catalog(wanted) => catalog::run(&opened, &wanted).await,
+        Verb::Diff(Named { name }) => diff::run(&opened, &name).await,
+        Verb::Approve(wanted) => approve::run(&opened, &wanted).await,
         Verb::Retire(wanted) => retire::run(&opened, &wanted).await,
     }
 }

@@ -39,6 +39,22 @@ pub(super) struct Connection {
     /// How much all calls to it may use.
     #[serde(default)]
     pub(super) limits: Limits,
+    /// Which changes of its tools come into force without an administrator.
+    #[serde(default)]
+    pub(super) drift: Drift,
+}
+
+/// Which changes of a connection's tools come into force without an administrator.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Drift {
+    /// None: a tool that changed, or is new, is held.
+    #[default]
+    Hold,
+    /// Those that only narrow what a tool takes.
+    Narrowing,
+    /// All.
+    All,
 }
 
 /// How an upstream is reached.

@@ -43,7 +43,7 @@ fn connection(mut item: Value) -> Value {
         *env = names.map(|name| (name.clone(), json!({ "from_env": name }))).collect();
     }
     let auth = auth(&name, &item["auth"]);
-    only(&item, &["name", "transport", "private_network", "shared", "limits"], &[("auth", auth)])
+    only(&item, &["name", "transport", "private_network", "shared", "limits", "drift"], &[("auth", auth)])
 }
 
 /// Secrets are named as if they stood in the environment, by the connection's name.

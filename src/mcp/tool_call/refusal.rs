@@ -68,6 +68,11 @@ pub(super) fn fault(
                            ask the user to connect it again";
             Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
         }
+        Refusal::ToolHeld => {
+            let message = "the definition of this tool has changed at its server, so the call was not made: \
+                           an administrator has to approve the change first";
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+        }
         Refusal::CallsPerMinuteMaxReached => {
             let most = asked.knock.caller.terms.calls_per_minute_max.unwrap_or_default();
             limited(format!("this session may make {most} calls a minute"))

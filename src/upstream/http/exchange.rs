@@ -100,6 +100,26 @@ impl HttpUpstream {
         self.send(request, None, "a resumed stream").await
     }
 
+    /// Asks for the stream on which a legacy server says what nobody has asked for.
+    pub(super) async fn open_stream(
+        self: &Arc<Self>,
+        ready: &Ready,
+    ) -> Result<(Wire, Response<Incoming>), Failure> {
+        let mut request = self.bare(Method::GET, ready);
+        request.headers_mut().insert(ACCEPT, EVENT_STREAM);
+        self.send(request, None, "GET").await
+    }
+
+    /// Sends a request whose answer is a stream without an end.
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        ready: &Ready,
+        method: &'static str,
+        body: String,
+    ) -> Result<(Wire, Response<Incoming>), Failure> {
+        self.send(self.post(ready, method, body), None, method).await
+    }
+
     fn bare(&self, method: Method, ready: &Ready) -> Request<Body> {
         let mut request = Request::new(Full::default());
         *request.method_mut() = method;

@@ -22,6 +22,7 @@ use super::{
 mod exchange;
 mod fetch;
 mod guarded;
+mod listening;
 mod reply;
 mod wire;
 
@@ -154,6 +155,11 @@ impl HttpUpstream {
     pub async fn ask_ready(self: &Arc<Self>, era: Era, outgoing: Outgoing<'_>) -> Result<Answer, Failure> {
         let ready = self.establish(Some(era)).await?;
         Ok(self.ask(&ready, outgoing).await?.answer)
+    }
+
+    /// How the next request is spoken, where that is known.
+    pub fn current(&self) -> Option<Arc<Ready>> {
+        self.ready.load_full()
     }
 
     /// Forgets a session that the upstream does not know any more.

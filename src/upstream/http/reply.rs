@@ -35,13 +35,13 @@ const RESUME_WAIT: Duration = Duration::from_secs(1);
 const RESUME_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     Json,
     Events,
     Other,
 }
 
-fn content(response: &Response<IncomingBody>) -> Content {
+pub(super) fn content(response: &Response<IncomingBody>) -> Content {
     let value = response.headers().get(header::CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim();
@@ -203,7 +203,7 @@ impl HttpUpstream {
     }
 
     /// Sends our answer to an upstream's request beside the stream that it came on.
-    fn answer_request(self: &Arc<Self>, ready: &Ready, body: String) {
+    pub(super) fn answer_request(self: &Arc<Self>, ready: &Ready, body: String) {
         let Ready::Legacy { version, session } = ready else {
             tracing::debug!("a modern upstream sent a request, which the revision forbids");
             return;

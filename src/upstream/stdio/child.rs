@@ -33,6 +33,7 @@ use crate::upstream::{
     envelope::{self, Answer, Incoming},
     failure::{Failure, Shown},
     line::Pass,
+    told::{self, Teller},
 };
 
 /// Lines that wait for the child to read them.
@@ -112,6 +113,7 @@ impl Child {
             // Weak, or the reader would keep the writer waiting for lines that never come.
             lines: child.lines.downgrade(),
             stop: child.stop.clone(),
+            teller: program.teller.clone(),
         };
         runtime.spawn(write(stdin, lines_out, child.pending.clone(), child.stop.clone()));
         let redactor = Redactor::of(program.of_user.iter().map(|(_, value)| value.as_str()));
@@ -252,6 +254,7 @@ struct Reader {
     pending: Arc<Pending>,
     lines: mpsc::WeakSender<LineOut>,
     stop: CancellationToken,
+    teller: Option<Teller>,
 }
 
 impl Reader {
@@ -287,6 +290,11 @@ impl Reader {
                     && let Ok(whole) = serde_json::from_slice(line)
                 {
                     self.pending.notify(id, whole);
+                }
+            }
+            Ok(Incoming::Notification { method, .. }) if told::says_so(&method) => {
+                if let Some(teller) = &self.teller {
+                    teller.tell();
                 }
             }
             // Without a progress token nothing says whose call it belongs to.

@@ -20,6 +20,7 @@ use super::{
     envelope::{self, Answer},
     failure::Failure,
     line::{Asked, Line, Outgoing, Pass, Ready, greet},
+    told::Teller,
 };
 
 mod child;
@@ -47,6 +48,9 @@ pub(super) struct Program {
     pub env: Vec<(String, Zeroizing<String>)>,
     /// What the user brought; no other's child gets it.
     pub of_user: Vec<(String, Zeroizing<String>)>,
+    /// Where it is to be heard that the child's tools have changed; nowhere for one that is only looked
+    /// at, which would be looked at for ever.
+    pub teller: Option<Teller>,
 }
 
 /// One upstream as a child process, for one isolation key.
@@ -137,6 +141,13 @@ impl StdioUpstream {
                 ))
             }
         }
+    }
+
+    /// The child, where it runs.
+    pub async fn running(&self) -> Option<(Arc<Child>, Arc<Ready>)> {
+        let state = self.state.lock().await;
+        let (child, ready) = state.running.as_ref()?;
+        (!child.has_ended()).then(|| (child.clone(), ready.clone()))
     }
 
     async fn start(&self, era: Option<Era>) -> Result<(Arc<Child>, Arc<Ready>), Failure> {

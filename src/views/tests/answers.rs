@@ -248,6 +248,7 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
          authentications_failed authentications_failed webhook_created webhook_revised \
          webhook_secret_rotated webhook_tested webhook_redelivered webhook_gone webhook_retired \
          replica_started master_key_rotation_begun master_key_rotated purpose_key_rotated \
+         catalog_observed catalog_accepted catalog_approved \
          identity_provider_registered identity_provider_revised identity_provider_retired \
          user_connection_link_issued user_connection_authorized user_connection_authorization_failed \
          user_connection_activated \
@@ -260,9 +261,13 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
             | "user_connection_authorized"
             | "user_connection_authorization_failed"
             | "user_connection_expired" => (None, None),
-            "replica_started" | "webhook_gone" | "master_key_rotation_begun" | "master_key_rotated" => {
-                (Some("replica"), Some("rep_0"))
-            }
+            "replica_started"
+            | "webhook_gone"
+            | "master_key_rotation_begun"
+            | "master_key_rotated"
+            | "catalog_observed"
+            | "catalog_accepted"
+            | "catalog_approved" => (Some("replica"), Some("rep_0")),
             _ => (Some("key"), Some("k1")),
         };
         assert_eq!(by, expected, "{act:?}");
@@ -273,7 +278,7 @@ async fn every_kind_of_act_is_on_the_record_with_who_did_it(home: &Home) {
     let summary: Vec<_> = of_user.iter().map(|act| (act.kind.as_str(), act.reason.as_deref())).collect();
     assert_eq!(summary, [("session_revoked", Some("over")), ("session_opened", None)]);
     let by_replica = ActFilter { by: Some("rep_0".into()), ..ActFilter::default() };
-    assert_eq!(views.acts(by_replica, None, 50).await.unwrap().len(), 4);
+    assert_eq!(views.acts(by_replica, None, 50).await.unwrap().len(), 7);
     let doors = ActFilter { object_kind: Some("door".into()), ..ActFilter::default() };
     assert_eq!(views.acts(doors, None, 50).await.unwrap().len(), 2);
     views.stop();

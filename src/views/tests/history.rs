@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proctor_domain::api_key::{ApiKeyEvent, Role};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, ConnectionEvent, Era, Settings, Transport,
+    AuthMethod, Catalog, CatalogTool, ConnectionEvent, Drift, Era, Offered, Settings, Settled, Transport,
 };
 use proctor_domain::limits::Limits;
 use proctor_domain::purpose_keys::PurposeKeysEvent;
@@ -18,7 +18,7 @@ use proctor_domain::{By, CallId, Event, Micros, Name, Place, Position, Recorded,
 use super::accounts;
 
 /// How many kinds of administrative events there are.
-pub(super) const KINDS: usize = 30 + accounts::KINDS;
+pub(super) const KINDS: usize = 33 + accounts::KINDS;
 
 pub(super) const START_US: i64 = 1_790_000_000_000_000;
 
@@ -223,6 +223,7 @@ impl History {
             private_network: false,
             shared: true,
             limits: Limits::default(),
+            drift: Drift::default(),
         };
         let tool = CatalogTool { digest: "d".repeat(64), read_only: true };
         let catalog = Catalog {
@@ -361,7 +362,8 @@ impl History {
                 };
                 ("purpose_keys", "cursors", rotated.into())
             }
-            30.. => accounts::event(pick % KINDS - 30),
+            30..=32 => ("connection", &connection, drifted(pick % KINDS - 30, catalog).into()),
+            33.. => accounts::event(pick % KINDS - 33),
             _ => (
                 "watch",
                 "rep_0",
@@ -370,5 +372,28 @@ impl History {
         };
         let id = id.to_owned();
         self.record(kind, &id, event);
+    }
+}
+
+/// What becomes of a catalog that an upstream offers otherwise.
+fn drifted(nth: usize, catalog: Catalog) -> ConnectionEvent {
+    let Catalog { era, protocol_version, tools, digest } = catalog;
+    let by = || By::Replica("rep_0".into());
+    let to = tools.values().next().cloned();
+    let settled = [("up1".to_owned(), Settled { from: Some("e".repeat(64)), to })].into();
+    match nth {
+        0 => {
+            let (changed, gone) = (tools.clone(), ["up2".to_owned()].into());
+            let offered = Offered { era, protocol_version, digest, changed, new: tools, gone };
+            ConnectionEvent::CatalogObserved { by: by(), offered }
+        }
+        1 => {
+            let policy = Drift::All;
+            ConnectionEvent::CatalogAccepted { by: by(), policy, tools: settled, catalog: digest }
+        }
+        _ => {
+            let offered = digest.clone();
+            ConnectionEvent::CatalogApproved { by: by(), offered, tools: settled, catalog: digest }
+        }
     }
 }

@@ -16,12 +16,14 @@ use crate::rest::Session;
 use crate::world::{ADMIN_KEY, Folder, World};
 
 /// The verbs that speak to a server, in an order in which each finds what its example speaks of.
-const REMOTE: [&str; 36] = [
+const REMOTE: [&str; 38] = [
     "connection add",
     "connection list",
     "connection show",
     "connection test",
     "connection catalog",
+    "connection diff",
+    "connection approve",
     "server define",
     "server revise",
     "server list",
@@ -55,7 +57,8 @@ const REMOTE: [&str; 36] = [
     "connection retire",
 ];
 /// The others.
-const LOCAL: [&str; 9] = [
+const LOCAL: [&str; 10] = [
+    "openapi",
     "serve",
     "demo",
     "doctor",
@@ -216,6 +219,11 @@ fn the_examples_of_verbs_that_speak_to_a_server_do_what_they_say() {
                 }
                 _ => {}
             }
+        }
+        if verb == "connection catalog" {
+            upstream
+                .put_tool("search_threads", r#"{"name":"search_threads","inputSchema":{"type":"object"}}"#);
+            world.post("/api/v1/connections/gmail/catalog/refresh?hold=true", &json!({})).ok();
         }
         if verb == "connection add" {
             let path = "/api/v1/users/ada/connections/gmail/credential";

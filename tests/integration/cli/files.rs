@@ -17,7 +17,7 @@ fn upstream() -> Upstream {
 fn connections(url: &str) -> String {
     format!(
         "connections:\n- name: notes\n  transport: {{type: http, url: '{url}'}}\n  private_network: true\n  \
-         auth: {{type: header, name: X-Api-Key, value: {{from_env: NOTES_SECRET}}}}\n"
+         drift: narrowing\n  auth: {{type: header, name: X-Api-Key, value: {{from_env: NOTES_SECRET}}}}\n"
     )
 }
 
@@ -127,6 +127,7 @@ fn what_is_exported_makes_the_same_manifests_elsewhere_and_holds_no_secret() {
     operator.applies(&[]);
     let exported = operator.says(&["export"]);
     assert!(!exported.contains(SECRET) && exported.contains("from_env: NOTES_SECRET"), "{exported}");
+    assert!(exported.contains("drift: narrowing"), "{exported}");
     operator.file("here/all.yaml", &exported);
     assert!(operator.applies(&["--prune", "--yes"]).contains("nothing is to be done"));
 

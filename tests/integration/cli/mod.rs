@@ -1,5 +1,6 @@
 //! The command line, against a real server: every verb from the outside.
 
+mod drift;
 mod examples;
 mod files;
 

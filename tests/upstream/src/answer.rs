@@ -108,6 +108,9 @@ pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<R
     let session = header(&head.headers, "mcp-session-id").unwrap_or_default().to_owned();
     match head.method {
         Method::POST => {}
+        Method::GET if shared.options.list_changed && lock(&shared.sessions).contains(&session) => {
+            return Ok(events(shared.listeners.add(None)));
+        }
         Method::DELETE if lock(&shared.sessions).remove(&session) => return Ok(plain(200, "")),
         _ => return Ok(plain(405, "method not allowed")),
     }
@@ -127,11 +130,14 @@ pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<R
         "server/discover" => {
             let result = json!({
                 "resultType": "complete", "supportedVersions": [MODERN],
-                "capabilities": { "tools": { "listChanged": false } },
+                "capabilities": { "tools": { "listChanged": shared.options.list_changed } },
                 "instructions": "An upstream for tests.", "ttlMs": 0, "cacheScope": "private",
                 "_meta": { "io.modelcontextprotocol/serverInfo": server_info() },
             });
             Ok(json_answer(200, rpc::result(id, &result.to_string())))
+        }
+        "subscriptions/listen" if modern && shared.options.list_changed => {
+            Ok(events(shared.listeners.add(Some(id))))
         }
         "ping" if !modern => Ok(json_answer(200, rpc::result(id, "{}"))),
         "tools/list" => Ok(json_answer(200, list(&shared, id, &params, modern))),
@@ -177,7 +183,8 @@ fn initialize(shared: &Shared, id: &str) -> Response<Body> {
     let session = format!("upstream-session-{number}");
     lock(&shared.sessions).insert(session.clone());
     let result = json!({
-        "protocolVersion": LEGACY, "capabilities": { "tools": {} }, "serverInfo": server_info(),
+        "protocolVersion": LEGACY,
+        "capabilities": { "tools": if shared.options.list_changed { json!({ "listChanged": true }) } else { json!({}) } }, "serverInfo": server_info(),
         "instructions": "An upstream for tests.",
     });
     let mut response = json_answer(200, rpc::result(id, &result.to_string()));
@@ -229,6 +236,9 @@ fn stream(shared: Arc<Shared>, call: Call, registration: Registration) -> Respon
     let (sender, receiver) = mpsc::channel::<String>(16);
     tokio::spawn(async move {
         let _registration = registration;
+        if let Some(changed) = shared.listeners.in_this_call() {
+            let _ = sender.send(changed).await;
+        }
         tokio::select! {
             ended = tools::run(&call, &shared.ledger, Some(&sender)) => {
                 if let Ended::Answered(body) = ended {
@@ -238,6 +248,11 @@ fn stream(shared: Arc<Shared>, call: Call, registration: Registration) -> Respon
             () = sender.closed() => {}
         }
     });
+    events(receiver)
+}
+
+/// A stream of these messages.
+fn events(receiver: mpsc::Receiver<String>) -> Response<Body> {
     let frames = futures_util::stream::unfold(receiver, |mut receiver| async {
         let message = receiver.recv().await?;
         let lines = message.split(['\r', '\n']).map(|line| format!("data: {line}\n"));

@@ -11,6 +11,7 @@ mod catalog;
 mod check;
 mod guard;
 mod ledger;
+mod listening;
 mod rpc;
 mod server;
 mod tools;

@@ -15,6 +15,7 @@ use crate::answer::answer;
 use crate::catalog::Catalog;
 use crate::guard::{Guard, Protection};
 use crate::ledger::Ledger;
+use crate::listening::Listeners;
 
 /// Which protocol eras the upstream speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +48,13 @@ pub struct Options {
     pub secret: Option<(String, String)>,
     /// Tools on a page of `tools/list`.
     pub page_size: usize,
+    /// Whether it says when its tools change, to whoever listens.
+    pub list_changed: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { eras: Eras::Both, answers: Answers::Json, secret: None, page_size: 4 }
+        Self { eras: Eras::Both, answers: Answers::Json, secret: None, page_size: 4, list_changed: false }
     }
 }
 
@@ -77,6 +80,7 @@ pub struct Shared {
     /// Calls that run, by session (empty in the modern era) and id.
     pub running: Mutex<HashMap<(String, String), CancellationToken>>,
     pub sessions_opened: AtomicU64,
+    pub listeners: Listeners,
 }
 
 impl Upstream {
@@ -99,6 +103,7 @@ impl Upstream {
             sessions: Mutex::default(),
             running: Mutex::default(),
             sessions_opened: AtomicU64::default(),
+            listeners: Listeners::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let serving = shared.clone();
@@ -147,6 +152,27 @@ impl Upstream {
     /// Takes a tool away.
     pub fn remove_tool(&self, tool: &str) {
         self.shared.catalog.remove(tool);
+    }
+
+    /// Says to everybody who listens that the tools have changed.
+    pub fn announce(&self) {
+        self.shared.listeners.announce();
+    }
+
+    /// Says so on the stream of the next call that is answered on one.
+    pub fn announce_in_next_call(&self) {
+        self.shared.listeners.announce_in_next_call();
+    }
+
+    /// Ends the streams of everybody who listens.
+    pub fn hang_up(&self) {
+        self.shared.listeners.hang_up();
+    }
+
+    /// How many listen.
+    #[must_use]
+    pub fn listening(&self) -> usize {
+        self.shared.listeners.open()
     }
 
     /// Lets in nobody from now on who has no token of this kind, and offers the tool `whoami`.

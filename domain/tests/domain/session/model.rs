@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proctor_domain::connection::{Connection, ConnectionEvent};
+use proctor_domain::connection::{CatalogTool, Connection, ConnectionEvent, Offered};
 use proctor_domain::session::{Access, CallGrounds, CallRequest, Route, Session, SessionEvent, Terms};
 use proctor_domain::subject::{Subject, SubjectEvent};
 use proctor_domain::virtual_server::{Definition, ExposedTool, VirtualServer, VirtualServerEvent};
@@ -225,26 +225,48 @@ impl World {
 
     fn offered(&self, opened_at: Position, access: Access, connection: &str, tool: &str) -> Option<Route> {
         let number = CONNECTIONS.iter().position(|name| *name == connection).unwrap();
-        let mut current = None;
+        let mut current: Option<(BTreeMap<String, CatalogTool>, &str)> = None;
+        let mut other: Option<&Offered> = None;
         let mut generations = 0;
         for (position, event) in self.events(Stream::Connection(number)) {
             match <&ConnectionEvent>::try_from(event).unwrap() {
                 ConnectionEvent::ConnectionRegistered { .. }
                 | ConnectionEvent::ConnectionReconfigured { .. } => generations += 1,
-                ConnectionEvent::CatalogRefreshed { catalog, .. } => current = Some(catalog),
+                ConnectionEvent::CatalogRefreshed { catalog, .. } => {
+                    current = Some((catalog.tools.clone(), &catalog.digest));
+                    other = None;
+                }
+                ConnectionEvent::CatalogObserved { offered, .. } => other = Some(offered),
+                ConnectionEvent::CatalogApproved { tools, catalog, .. } => {
+                    // All that is held is approved at once in these histories.
+                    let mut all = current.take()?.0;
+                    for (name, settled) in tools {
+                        all.remove(name);
+                        all.extend(settled.to.clone().map(|tool| (name.clone(), tool)));
+                    }
+                    (current, other) = (Some((all, catalog.as_str())), None);
+                }
+                event @ ConnectionEvent::CatalogAccepted { .. } => {
+                    panic!("no policy accepts anything here: {event:?}")
+                }
                 ConnectionEvent::ConnectionTested { .. } => {}
                 ConnectionEvent::ConnectionSessionsCut { .. } if position > opened_at => return None,
                 ConnectionEvent::ConnectionSessionsCut { .. } => {}
                 ConnectionEvent::ConnectionRetired { .. } => return None,
             }
         }
-        let found = current?.tools.get(tool).filter(|tool| access == Access::Full || tool.read_only)?;
+        let differs = |other: &Offered| other.names().any(|name| name == tool);
+        if other.is_some_and(differs) {
+            return None;
+        }
+        let (tools, digest) = current?;
+        let found = tools.get(tool).filter(|tool| access == Access::Full || tool.read_only)?;
         Some(Route {
             version: 0,
             connection: name(connection),
             tool: tool.to_owned(),
             definition: found.digest.clone(),
-            catalog: current?.digest.clone(),
+            catalog: digest.to_owned(),
             generation: generations,
             user_generation: None,
         })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proctor_domain::connection::{Connection, ConnectionCommand};
+use proctor_domain::connection::{Catalog, Connection, ConnectionCommand, Era, Observation};
 use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
     Access, CallRequest, Cause, HeldBack, Opening, OpeningGrounds, Outcome, REFUSALS_PER_MINUTE_MAX, Refusal,
@@ -20,22 +20,65 @@ use crate::scene::{SECOND, by, call, catalog, client, opening, reason, settings}
 
 #[derive(Clone, Debug)]
 enum Step {
-    Wait { seconds: i64 },
-    Open { access: Access, tools: Option<Vec<&'static str>>, ttl_seconds: u32, limits: SessionLimits },
-    Call { session: Index, tool: &'static str, can_be_sent: (bool, bool), replica: u8, id: Option<Index> },
-    End { session: Index, call: Index, outcome: Outcome },
-    Cancel { session: Index, call: Index },
-    Abandon { session: Index, replica: u8 },
-    Manifest { session: Index, shown: u8, times: u64 },
-    Revoke { session: Index },
+    Wait {
+        seconds: i64,
+    },
+    Open {
+        access: Access,
+        tools: Option<Vec<&'static str>>,
+        ttl_seconds: u32,
+        limits: SessionLimits,
+    },
+    Call {
+        session: Index,
+        tool: &'static str,
+        can_be_sent: (bool, bool),
+        replica: u8,
+        id: Option<Index>,
+    },
+    End {
+        session: Index,
+        call: Index,
+        outcome: Outcome,
+    },
+    Cancel {
+        session: Index,
+        call: Index,
+    },
+    Abandon {
+        session: Index,
+        replica: u8,
+    },
+    Manifest {
+        session: Index,
+        shown: u8,
+        times: u64,
+    },
+    Revoke {
+        session: Index,
+    },
     CutSubject,
     BlockSubject,
     UnblockSubject,
     CutServer,
-    Revise { definition: usize },
+    Revise {
+        definition: usize,
+    },
     RetireServer,
     CutConnection(usize),
-    Refresh { connection: usize, catalog: usize },
+    Refresh {
+        connection: usize,
+        catalog: usize,
+    },
+    /// What the upstream offers by now; the definitions may be others than before.
+    Observe {
+        connection: usize,
+        catalog: usize,
+        others: bool,
+    },
+    Approve {
+        connection: usize,
+    },
     Reconfigure(usize),
     RetireConnection(usize),
 }
@@ -87,6 +130,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => connection().prop_map(Step::CutConnection),
         4 => (connection(), 0..CATALOGS.len())
             .prop_map(|(connection, catalog)| Step::Refresh { connection, catalog }),
+        4 => (connection(), 0..CATALOGS.len(), any::<bool>())
+            .prop_map(|(connection, catalog, others)| Step::Observe { connection, catalog, others }),
+        3 => connection().prop_map(|connection| Step::Approve { connection }),
         1 => connection().prop_map(Step::Reconfigure),
         1 => connection().prop_map(Step::RetireConnection),
     ];
@@ -177,6 +223,24 @@ fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCas
             let generation = world.connections[number].generation();
             let catalog = catalog(CATALOGS[found]);
             connection(world, number, ConnectionCommand::RefreshCatalog { by: by(), catalog, generation });
+        }
+        Step::Observe { connection: number, catalog: found, others } => {
+            let generation = world.connections[number].generation();
+            let mut tools = catalog(CATALOGS[found]).tools;
+            for (_, tool) in tools.iter_mut().filter(|(name, _)| others && *name != "read") {
+                tool.digest.insert_str(0, "other ");
+            }
+            let catalog = Catalog::of(Era::Modern, "2026-07-28".to_owned(), tools);
+            let observation = Observation { catalog, complete: true, narrowed: Vec::new() };
+            connection(
+                world,
+                number,
+                ConnectionCommand::ObserveCatalog { by: by(), observation, generation },
+            );
+        }
+        Step::Approve { connection: number } => {
+            let digest = world.connections[number].offered_digest();
+            connection(world, number, ConnectionCommand::ApproveCatalog { by: by(), tools: None, digest });
         }
         in_session => {
             if !world.sessions.is_empty() {

@@ -1,206 +1,23 @@
 //! An upstream MCP server, registered once by an administrator.
 
-use std::collections::BTreeMap;
+mod catalog;
+mod drift;
+mod narrowing;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use catalog::{Catalog, CatalogTool, Era};
+pub use drift::{Drift, HeldBecause, Narrowed, Observation, Offered, Settled, ToolStanding};
+pub use narrowing::narrows;
+pub use settings::{AuthMethod, CredentialKind, Settings, Takes, Transport};
+
 use crate::decider::{aggregate, domain_event};
-use crate::environment::{SettingsError, Variable};
-use crate::limits::Limits;
-use crate::oauth2::Oauth2;
+use crate::environment::SettingsError;
 use crate::{By, Decider, Micros, Place, Position};
-
-/// How to reach the upstream. Secrets never stand here; they are sealed in the vault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Transport {
-    /// Streamable HTTP.
-    Http {
-        /// Its absolute URL.
-        url: String,
-    },
-    /// A child process that speaks on its standard streams.
-    Stdio {
-        /// The program.
-        command: String,
-        /// Its arguments.
-        args: Vec<String>,
-        /// The names of its environment variables; their values are sealed.
-        env: Vec<String>,
-    },
-}
-
-/// How calls authenticate at the upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum AuthMethod {
-    /// Not at all.
-    None,
-    /// One shared secret in a header; its value is sealed.
-    Header {
-        /// The header's name.
-        name: String,
-    },
-    /// Each user's own API key in a header; it is sealed with the user's key.
-    ApiKey {
-        /// The header's name.
-        header: String,
-        /// Its value, with `{secret}` where the key stands.
-        format: String,
-    },
-    /// Each user's own access token in a header; it is sealed with the user's key.
-    Bearer {
-        /// The header's name.
-        header: String,
-        /// Its value, with `{secret}` where the token stands.
-        format: String,
-    },
-    /// Each user's own name and password at the upstream, as HTTP's basic authentication; they are
-    /// sealed with the user's key.
-    Basic,
-    /// Each user's own tokens, which the upstream's authorization server gives out; they are sealed
-    /// with the user's key.
-    Oauth2(Oauth2),
-    /// Each user's own variables in the environment of that user's own child process; their values
-    /// are sealed with the user's key.
-    Environment {
-        /// What each user brings, in the order in which people are asked.
-        variables: Vec<Variable>,
-    },
-}
-
-/// What each user has to bring to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Takes<'a> {
-    /// What kind of credential.
-    pub kind: CredentialKind,
-    /// The variables of the child's environment, where it is of those.
-    pub variables: &'a [Variable],
-}
-
-impl From<CredentialKind> for Takes<'_> {
-    fn from(kind: CredentialKind) -> Self {
-        Self { kind, variables: &[] }
-    }
-}
-
-impl Takes<'_> {
-    /// Whether a credential that has these variables is one.
-    #[must_use]
-    pub fn is_met_by(&self, kind: CredentialKind, variables: &[String]) -> bool {
-        self.kind == kind
-            && self.variables.len() == variables.len()
-            && self.variables.iter().all(|wanted| variables.contains(&wanted.name))
-    }
-}
-
-/// What kind of credential a user brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CredentialKind {
-    /// An API key.
-    ApiKey,
-    /// An access token.
-    Bearer,
-    /// A name and a password.
-    Basic,
-    /// Tokens of an authorization server.
-    Oauth2,
-    /// Variables of a child process's environment.
-    Environment,
-}
-
-impl CredentialKind {
-    /// The kind as it is stored and shown.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::ApiKey => "api_key",
-            Self::Bearer => "bearer",
-            Self::Basic => "basic",
-            Self::Oauth2 => "oauth2",
-            Self::Environment => "environment",
-        }
-    }
-}
-
-impl AuthMethod {
-    /// How users authorize it, where they do so at an authorization server.
-    #[must_use]
-    pub fn oauth2(&self) -> Option<&Oauth2> {
-        match self {
-            Self::Oauth2(oauth2) => Some(oauth2),
-            Self::None
-            | Self::Header { .. }
-            | Self::ApiKey { .. }
-            | Self::Bearer { .. }
-            | Self::Basic
-            | Self::Environment { .. } => None,
-        }
-    }
-
-    /// What each user has to bring; nothing where all share one way.
-    #[must_use]
-    pub fn of_each_user(&self) -> Option<Takes<'_>> {
-        match self {
-            Self::None | Self::Header { .. } => None,
-            Self::ApiKey { .. } => Some(CredentialKind::ApiKey.into()),
-            Self::Bearer { .. } => Some(CredentialKind::Bearer.into()),
-            Self::Basic => Some(CredentialKind::Basic.into()),
-            Self::Oauth2(_) => Some(CredentialKind::Oauth2.into()),
-            Self::Environment { variables } => Some(Takes { kind: CredentialKind::Environment, variables }),
-        }
-    }
-}
-
-/// Everything about a connection that an administrator sets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// How to reach it.
-    pub transport: Transport,
-    /// How to authenticate.
-    pub auth: AuthMethod,
-    /// Whether it may stand at an address that is not globally routable.
-    pub private_network: bool,
-    /// Whether all subjects use one upstream session or child process.
-    pub shared: bool,
-    /// How much may be used of it.
-    #[serde(default, skip_serializing_if = "Limits::is_empty")]
-    pub limits: Limits,
-}
-
-/// The protocol era an upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Era {
-    /// Up to 2025-11-25, with `initialize`.
-    Legacy,
-    /// 2026-07-28.
-    Modern,
-}
-
-/// One tool of a catalog.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogTool {
-    /// SHA-256 of the definition's bytes, in hexadecimal.
-    pub digest: String,
-    /// Whether the upstream says that it changes nothing. A hint: it may narrow, never widen.
-    pub read_only: bool,
-}
-
-/// The tools that an upstream offered when an administrator last looked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Catalog {
-    /// The era it was found to speak.
-    pub era: Era,
-    /// The protocol revision that was agreed.
-    pub protocol_version: String,
-    /// Its tools by name.
-    pub tools: BTreeMap<String, CatalogTool>,
-    /// SHA-256 over names and digests, in hexadecimal.
-    pub digest: String,
-}
 
 /// What can be asked of a [`Connection`].
 #[derive(Clone, Debug)]
@@ -229,6 +46,24 @@ pub enum ConnectionCommand {
         catalog: Catalog,
         /// The settings' generation that it was found with.
         generation: u32,
+    },
+    /// Says what the upstream offers now, which comes into force only as far as the policy lets it.
+    ObserveCatalog {
+        /// Who looked.
+        by: By,
+        /// What was seen.
+        observation: Observation,
+        /// The settings' generation that it was seen with.
+        generation: u32,
+    },
+    /// Puts in force what is held, as it was shown.
+    ApproveCatalog {
+        /// Who asks.
+        by: By,
+        /// These of the tools; all when absent.
+        tools: Option<BTreeSet<String>>,
+        /// The digest of what was offered when it was shown.
+        digest: String,
     },
     /// Writes down that somebody tried it.
     RecordTest {
@@ -281,6 +116,36 @@ pub enum ConnectionEvent {
         /// What is in force.
         catalog: Catalog,
     },
+    /// The upstream offers something else than before: what differs from what is in force, or that
+    /// nothing does any more. What differs is held from here on.
+    CatalogObserved {
+        /// Who looked.
+        by: By,
+        /// What differs.
+        offered: Offered,
+    },
+    /// The policy puts in force what was just observed.
+    CatalogAccepted {
+        /// Who looked.
+        by: By,
+        /// The policy.
+        policy: Drift,
+        /// What changes.
+        tools: BTreeMap<String, Settled>,
+        /// The digest of the catalog that is in force from here on.
+        catalog: String,
+    },
+    /// An administrator puts in force what was held.
+    CatalogApproved {
+        /// Who did it.
+        by: By,
+        /// The digest of what was offered, as it was shown.
+        offered: String,
+        /// What changes.
+        tools: BTreeMap<String, Settled>,
+        /// The digest of the catalog that is in force from here on.
+        catalog: String,
+    },
     /// Somebody tried it.
     ConnectionTested {
         /// Who did it.
@@ -308,6 +173,9 @@ domain_event!(ConnectionEvent {
     ConnectionRegistered = "1",
     ConnectionReconfigured = "1",
     CatalogRefreshed = "1",
+    CatalogObserved = "1",
+    CatalogAccepted = "1",
+    CatalogApproved = "1",
     ConnectionTested = "1",
     ConnectionSessionsCut = "1",
     ConnectionRetired = "1",
@@ -328,9 +196,30 @@ pub enum ConnectionError {
     /// It was reconfigured while its catalog was being read.
     #[error("the connection was reconfigured while its catalog was being read: refresh again")]
     Reconfigured,
+    /// What was shown is not what is offered now.
+    #[error(
+        "the upstream offers something else by now than what was approved: look at the difference again, and \
+         approve that"
+    )]
+    OfferedOtherwise,
+    /// A tool that is neither in force nor offered.
+    #[error("there is no tool \"{}\" to approve; held are: {}", .tool.escape_debug(), listed(.held))]
+    NoSuchTool {
+        /// The name asked for.
+        tool: String,
+        /// Those that wait for it.
+        held: Vec<String>,
+    },
     /// It is set so that no user can bring what it wants.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -349,6 +238,7 @@ pub struct Connection {
     settings: Option<Arc<Settings>>,
     generation: u32,
     catalog: Option<Arc<Catalog>>,
+    offered: Option<Arc<Offered>>,
     cut_at: Option<Position>,
 }
 
@@ -389,10 +279,50 @@ impl Connection {
         self.generation
     }
 
-    /// What it offers; `None` until its catalog was first read.
+    /// The tools in force, offered or not; `None` until its catalog was first read.
     #[must_use]
     pub fn catalog(&self) -> Option<&Arc<Catalog>> {
         self.catalog.as_ref()
+    }
+
+    /// In what the upstream differs from that, as it was last seen; nothing where it does not.
+    #[must_use]
+    pub fn offered(&self) -> Option<&Arc<Offered>> {
+        self.offered.as_ref()
+    }
+
+    /// The digest of what the upstream offers, as it was last seen.
+    #[must_use]
+    pub fn offered_digest(&self) -> String {
+        match (&self.offered, &self.catalog) {
+            (Some(offered), _) => offered.digest.clone(),
+            (None, Some(catalog)) => catalog.digest.clone(),
+            (None, None) => Catalog::digest_of(&BTreeMap::new()),
+        }
+    }
+
+    /// How a tool stands.
+    #[must_use]
+    pub fn standing(&self, tool: &str) -> ToolStanding<'_> {
+        let in_force = self.catalog.as_ref().and_then(|catalog| catalog.tools.get(tool));
+        let held = self.offered.as_ref().and_then(|offered| offered.held(tool));
+        match (in_force, held) {
+            (in_force, Some((_, offered))) => ToolStanding::Held { in_force, offered },
+            (Some(known), None) if self.offered.as_ref().is_some_and(|o| o.gone.contains(tool)) => {
+                ToolStanding::Gone(known)
+            }
+            (Some(known), None) => ToolStanding::InForce(known),
+            (None, None) => ToolStanding::Unknown,
+        }
+    }
+
+    /// The tool, if it may be shown and called: in force, and offered as it is.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&CatalogTool> {
+        match self.standing(name) {
+            ToolStanding::InForce(tool) => Some(tool),
+            ToolStanding::Held { .. } | ToolStanding::Gone(_) | ToolStanding::Unknown => None,
+        }
     }
 
     /// Sessions opened at or before this position may not use it.
@@ -433,14 +363,19 @@ impl Decider for Connection {
                     generation: self.generation + 1,
                 }])
             }
-            (Status::Registered, Command::RefreshCatalog { generation, .. })
-                if *generation != self.generation =>
-            {
-                Err(ConnectionError::Reconfigured)
-            }
+            (
+                Status::Registered,
+                Command::RefreshCatalog { generation, .. } | Command::ObserveCatalog { generation, .. },
+            ) if *generation != self.generation => Err(ConnectionError::Reconfigured),
             // Recorded even when nothing changed: an administrator vouched for it again.
             (Status::Registered, Command::RefreshCatalog { by, catalog, .. }) => {
                 Ok(vec![ConnectionEvent::CatalogRefreshed { by: by.clone(), catalog: catalog.clone() }])
+            }
+            (Status::Registered, Command::ObserveCatalog { by, observation, .. }) => {
+                Ok(self.observe(by, observation))
+            }
+            (Status::Registered, Command::ApproveCatalog { by, tools, digest }) => {
+                self.approve(by, tools.as_ref(), digest)
             }
             (Status::Registered, Command::RecordTest { by, failure }) => {
                 Ok(vec![ConnectionEvent::ConnectionTested { by: by.clone(), failure: failure.clone() }])
@@ -465,7 +400,13 @@ impl Decider for Connection {
             }
             ConnectionEvent::CatalogRefreshed { catalog, .. } => {
                 self.catalog = Some(Arc::new(catalog.clone()));
+                self.offered = None;
             }
+            ConnectionEvent::CatalogObserved { offered, .. } => {
+                self.offered = (!offered.is_empty()).then(|| Arc::new(offered.clone()));
+            }
+            ConnectionEvent::CatalogAccepted { tools, catalog, .. }
+            | ConnectionEvent::CatalogApproved { tools, catalog, .. } => self.settle(tools, catalog),
             ConnectionEvent::ConnectionTested { .. } => {}
             ConnectionEvent::ConnectionSessionsCut { .. } => self.cut_at = Some(place.position),
             ConnectionEvent::ConnectionRetired { .. } => self.status = Status::Retired,
