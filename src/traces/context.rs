@@ -1,7 +1,8 @@
 //! W3C trace context, as requests carry it: read and written.
 
 use opentelemetry::Context;
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::trace::{SpanContext, TraceFlags};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 const PARENT: &str = "traceparent";
@@ -36,26 +37,11 @@ impl Extractor for TraceContext<'_> {
     }
 }
 
-#[derive(Default)]
-struct Written {
-    parent: String,
-    state: String,
-}
-
-impl Injector for Written {
-    fn set(&mut self, key: &str, value: String) {
-        match key {
-            PARENT => self.parent = value,
-            STATE => self.state = value,
-            _ => {}
-        }
-    }
-}
-
-pub(super) fn written(context: &Context) -> (String, String) {
-    let mut written = Written::default();
-    TraceContextPropagator::new().inject_context(context, &mut written);
-    (written.parent, written.state)
+/// What a part of a trace is called for whoever goes on with it (W3C Trace Context, 3.2 and 3.3).
+pub(super) fn written(span: &SpanContext) -> (String, String) {
+    let flags = span.trace_flags() & TraceFlags::SAMPLED;
+    let parent = format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), flags);
+    (parent, span.trace_state().header())
 }
 
 #[cfg(test)]
@@ -70,7 +56,7 @@ mod tests {
     fn what_was_read_is_written_again() {
         let context = TraceContext { parent: Some(PARENT), state: Some("vendor=1") }.read();
         assert!(context.span().span_context().is_remote());
-        assert_eq!(written(&context), (PARENT.to_owned(), "vendor=1".to_owned()));
+        assert_eq!(written(context.span().span_context()), (PARENT.to_owned(), "vendor=1".to_owned()));
     }
 
     #[test]

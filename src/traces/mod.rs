@@ -7,10 +7,11 @@
 mod collector;
 mod context;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use opentelemetry::trace::{
-    SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
+    Span as _, SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
@@ -23,6 +24,10 @@ use crate::config::TracesConfig;
 use collector::Collector;
 pub use context::TraceContext;
 
+/// How many things are said of a request that goes well.
+const SAID_USUALLY: usize = 8;
+/// By which a span says that it failed.
+const FAILED: &str = "error.type";
 /// Spans that wait for the collector; more are lost.
 const QUEUED_MAX: usize = 16_384;
 /// Spans in one request.
@@ -87,7 +92,11 @@ impl Traces {
     #[must_use]
     pub fn begin(&self, name: &'static str, sender: TraceContext<'_>) -> Span {
         let Some((_, tracer)) = &self.0 else { return Span(None) };
-        Span(Some(Recording::of(tracer, name, SpanKind::Server, &sender.read())))
+        let sender = sender.read();
+        let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
+        let span = tracer.build_with_context(span, &sender);
+        let said = span.is_recording().then(|| RefCell::new(Vec::with_capacity(SAID_USUALLY)));
+        Span(Some(Recording { context: sender.with_span(span), tracer: tracer.clone(), said }))
     }
 
     /// Sends what is left.
@@ -106,55 +115,47 @@ impl Traces {
     }
 }
 
-/// Something that takes time, from here until it is dropped. Nothing where there is no collector.
+/// A request, from here until this is dropped. Nothing where there is no collector.
 pub struct Span(Option<Recording>);
 
 struct Recording {
     context: Context,
     tracer: SdkTracer,
-}
-
-impl Recording {
-    fn of(tracer: &SdkTracer, name: &'static str, kind: SpanKind, parent: &Context) -> Self {
-        let span = tracer.build_with_context(SpanBuilder::from_name(name).with_kind(kind), parent);
-        Self { context: parent.with_span(span), tracer: tracer.clone() }
-    }
+    /// Said all at once in the end; nothing where nobody is told.
+    said: Option<RefCell<Vec<KeyValue>>>,
 }
 
 impl Span {
     /// Begins a part of it that happens here.
     #[must_use]
-    pub fn part(&self, name: &'static str) -> Self {
+    pub fn part(&self, name: &'static str) -> Part {
         self.child(name, SpanKind::Internal)
     }
 
     /// Begins a part of it that happens elsewhere.
     #[must_use]
-    pub fn leaving(&self, name: &'static str) -> Self {
+    pub fn leaving(&self, name: &'static str) -> Part {
         self.child(name, SpanKind::Client)
     }
 
-    fn child(&self, name: &'static str, kind: SpanKind) -> Self {
-        Self(self.0.as_ref().map(|whole| Recording::of(&whole.tracer, name, kind, &whole.context)))
+    fn child(&self, name: &'static str, kind: SpanKind) -> Part {
+        let begin = |whole: &Recording| {
+            let part = SpanBuilder::from_name(name).with_kind(kind);
+            whole.tracer.build_with_context(part, &whole.context)
+        };
+        Part(self.0.as_ref().map(begin))
     }
 
     /// Says something of it. Nothing personal, and nothing that an agent or an upstream has made up.
     pub fn say(&self, key: &'static str, value: &str) {
-        if let Some(Recording { context, .. }) = &self.0
-            && context.span().is_recording()
-        {
-            context.span().set_attribute(KeyValue::new(key, value.to_owned()));
+        if let Some(Recording { said: Some(said), .. }) = &self.0 {
+            said.borrow_mut().push(KeyValue::new(key, value.to_owned()));
         }
     }
 
     /// Says that it failed, by a stable code.
     pub fn fail(&self, code: &str) {
-        if let Some(Recording { context, .. }) = &self.0
-            && context.span().is_recording()
-        {
-            context.span().set_attribute(KeyValue::new("error.type", code.to_owned()));
-            context.span().set_status(Status::error(""));
-        }
+        self.say(FAILED, code);
     }
 
     /// The trace that it is part of, in hexadecimal.
@@ -162,11 +163,27 @@ impl Span {
     pub fn trace_id(&self) -> Option<String> {
         self.0.as_ref().map(|recording| recording.context.span().span_context().trace_id().to_string())
     }
+}
 
-    /// What is told of it to whoever does the part that happens elsewhere: `traceparent` and `tracestate`.
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let Some(said) = self.said.take() else { return };
+        let (span, said) = (self.context.span(), said.into_inner());
+        if said.iter().any(|said| said.key.as_str() == FAILED) {
+            span.set_status(Status::error(""));
+        }
+        span.set_attributes(said);
+    }
+}
+
+/// A part of a request, until it is dropped.
+pub struct Part(Option<opentelemetry_sdk::trace::Span>);
+
+impl Part {
+    /// What is told of it to whoever does it elsewhere: `traceparent` and `tracestate`.
     #[must_use]
     pub fn told(&self) -> Option<(String, String)> {
-        self.0.as_ref().map(|recording| context::written(&recording.context))
+        self.0.as_ref().map(|span| context::written(span.span_context()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::mcp::Knock;
 use crate::mcp::envelope::Meta;
-use crate::traces::{Span, TraceContext};
+use crate::traces::{Part, Span, TraceContext};
 use crate::upstream::Trace;
 
 /// The trace that a request says it is part of: in `_meta`, or else in its headers.
@@ -33,7 +33,7 @@ impl<'a> Came<'a> {
     }
 
     /// What goes on to the upstream: the span of its own part, or what came, where there are no spans.
-    pub fn goes_on(&self, leaving: &Span) -> GoesOn<'a> {
+    pub fn goes_on(&self, leaving: &Part) -> GoesOn<'a> {
         match leaving.told() {
             Some((parent, state)) => GoesOn {
                 parent: Some(parent.into()),
