@@ -8,24 +8,10 @@
 // link with an account goes through the provider's pages.
 // Writes a picture of every page to the folder, and prints {backs: {title: url}, complaints: [text]}.
 
-import puppeteer from 'puppeteer-core';
+import { launch } from './chromium.mjs';
 
 const told = JSON.parse(process.argv[2]);
-const browser = await puppeteer.launch({
-    executablePath: '/usr/bin/chromium',
-    userDataDir: told.profile,
-    args: [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-        `--host-resolver-rules=${told.resolve}`,
-    ],
-});
+const browser = await launch(told.profile, `--host-resolver-rules=${told.resolve}`);
 const complaints = [];
 const backs = {};
 

@@ -5,23 +5,10 @@
 // Opens the page, opens an operation, tries another one with the key, and prints
 // {operations, answers, tried, complaints}.
 
-import puppeteer from 'puppeteer-core';
+import { launch } from './chromium.mjs';
 
 const told = JSON.parse(process.argv[2]);
-const browser = await puppeteer.launch({
-    executablePath: '/usr/bin/chromium',
-    userDataDir: told.profile,
-    args: [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-    ],
-});
+const browser = await launch(told.profile);
 const complaints = [];
 const page = await browser.newPage();
 await page.setViewport({ width: 1280, height: 1600 });
