@@ -146,16 +146,22 @@ impl Span {
         Part(self.0.as_ref().map(begin))
     }
 
-    /// Says something of it. Nothing personal, and nothing that an agent or an upstream has made up.
+    /// Says something of it, in the place of what was said before by that key. Nothing personal, and
+    /// nothing that an agent or an upstream has made up.
     pub fn say(&self, key: &'static str, value: &str) {
-        if let Some(Recording { said: Some(said), .. }) = &self.0 {
-            said.borrow_mut().push(KeyValue::new(key, value.to_owned()));
-        }
+        let Some(Recording { said: Some(said), .. }) = &self.0 else { return };
+        let mut said = said.borrow_mut();
+        said.retain(|before| before.key.as_str() != key);
+        said.push(KeyValue::new(key, value.to_owned()));
     }
 
-    /// Says that it failed, by a stable code.
+    /// Says that it failed, by a stable code; whoever says so first is nearest to why.
     pub fn fail(&self, code: &str) {
-        self.say(FAILED, code);
+        let Some(Recording { said: Some(said), .. }) = &self.0 else { return };
+        let mut said = said.borrow_mut();
+        if !said.iter().any(|before| before.key.as_str() == FAILED) {
+            said.push(KeyValue::new(FAILED, code.to_owned()));
+        }
     }
 
     /// The trace that it is part of, in hexadecimal.

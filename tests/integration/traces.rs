@@ -1,5 +1,6 @@
 //! What a collector of traces is told of calls: by a real OTLP endpoint that decodes what comes.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -179,11 +180,14 @@ fn a_trace_begins_here_where_the_agent_names_none_or_names_it_in_a_header() {
     let (mut world, upstream) = traced(&collector, &[("OTEL_SERVICE_NAME", "gatehouse")]);
     let session = world.mint("desk", "ada");
     let agent = Agent::legacy(&world, &session);
-    agent.call("tool_error", "{}").result();
+    let code = agent.call("fail", "{}").error_code();
     let spans = collector.spans(4);
     let whole = named(&spans, "tools/call", SpanKind::Server);
     assert!(whole.parent_span_id.is_empty());
-    assert_eq!(said(whole, "error.type"), Some("tool_error"));
+    // Not the code of the answer alone: whose error it was.
+    assert_eq!(said(whole, "error.type"), Some(&*format!("rpc_error:{code}")));
+    let keys: BTreeSet<_> = whole.attributes.iter().map(|attribute| &attribute.key).collect();
+    assert_eq!(keys.len(), whole.attributes.len(), "each is said once: {whole:#?}");
     let trace = hex::encode(&whole.trace_id);
     assert!(told(&upstream).starts_with(&format!("00-{trace}-")));
     assert_eq!(world.trail("outcome=failed")[0]["trace_id"], *trace);

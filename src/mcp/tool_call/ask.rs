@@ -45,7 +45,7 @@ pub(super) struct Asked<'a> {
     request_name: Option<String>,
     trace: Option<String>,
     /// What traces are told of it.
-    pub span: Option<&'a Span>,
+    pub span: &'a Span,
     /// A limit of what it uses that was found to be reached.
     held_back: Option<HeldBack>,
 }
@@ -88,7 +88,9 @@ impl<'a> Asked<'a> {
         params: &Params<'a>,
         speaker: &Speaker<'a>,
         key: &'a SessionKey,
+        (came, span): (&Came<'_>, &'a Span),
     ) -> Self {
+        span.say("proctor.call.id", call.as_str());
         Self {
             knock,
             call,
@@ -99,17 +101,10 @@ impl<'a> Asked<'a> {
             arguments: params.arguments,
             client: speaker.client.clone(),
             request_name: speaker.request_name.clone(),
-            trace: None,
-            span: None,
+            trace: span.trace_id().or_else(|| came.parent.and_then(trace_id)),
+            span,
             held_back: None,
         }
-    }
-
-    /// Names the trace that it is part of, on the record, and tells that trace which call it is.
-    pub fn trace_as(&mut self, came: &Came<'_>, span: &'a Span) {
-        self.trace = span.trace_id().or_else(|| came.parent.and_then(trace_id));
-        self.span = Some(span);
-        span.say("proctor.call.id", self.call.as_str());
     }
 
     /// Has it refused, unless it would be for another reason: a limit of what it uses is reached.

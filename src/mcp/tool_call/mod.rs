@@ -149,8 +149,7 @@ impl Attempt<'_> {
         if speaker.is_modern {
             knock.link.leash(call.clone());
         }
-        let mut asked = Asked::new(knock, call, self.name.clone(), params, speaker, key);
-        asked.trace_as(came, span);
+        let mut asked = Asked::new(knock, call, self.name.clone(), params, speaker, key, (came, span));
         let mut first = asked.gather().await?;
         let due = first.due();
         if due != Due::Later {

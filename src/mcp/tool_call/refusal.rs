@@ -26,10 +26,8 @@ pub(super) fn fault(
 ) -> Fault {
     let call = Some(call.as_str());
     asked.knock.proctor.door.measures.refused(asked.knock.caller.server(), connection, reason);
-    if let Some(span) = asked.span {
-        span.say("proctor.outcome", "refused");
-        span.say("proctor.refusal", reason.code());
-    }
+    asked.span.say("proctor.outcome", "refused");
+    asked.span.say("proctor.refusal", reason.code());
     let limited = |what: String| {
         let again = retry_after_seconds.map_or("soon".to_owned(), |seconds| format!("in {seconds} s"));
         let fault =
