@@ -403,7 +403,8 @@ def main():
             others["Proctor, the other build"] = (options.beside, {})
         if options.watched:
             collector = f"http://127.0.0.1:{nginx_port}"
-            others["Proctor, watched"] = (target / "proctor", {"OTEL_EXPORTER_OTLP_ENDPOINT": collector})
+            others["Proctor, watched"] = (target / "proctor", {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_TRACES_SAMPLER_ARG": "1"})
         for name, (binary, environment) in others.items():
             other_port = free_port()
             other = serve(name.replace(" ", "-"), binary, other_port, **environment)

@@ -124,7 +124,7 @@ Settings (environment):
   PROCTOR_LOG_FORMAT            text or json
   OTEL_EXPORTER_OTLP_ENDPOINT   a collector of traces, OTLP over HTTP, such as http://127.0.0.1:4318
   OTEL_EXPORTER_OTLP_HEADERS    headers for it, as name=value,name=value
-  OTEL_TRACES_SAMPLER_ARG       which part of the traces that begin here is told, 0 to 1 (1)
+  OTEL_TRACES_SAMPLER_ARG       which part of the traces that begin here is told, 0 to 1 (0.1)
   OTEL_SERVICE_NAME             as what this server appears there (proctor)
 
 Example:

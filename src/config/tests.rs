@@ -108,6 +108,19 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn one_trace_in_ten_is_told_unless_it_is_said_how_many() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+    let ratio = |more: &[(&str, &str)]| {
+        let config = read(&Flags::default(), &[&[endpoint], more].concat()).unwrap();
+        config.traces.map(|traces| traces.ratio)
+    };
+    assert_eq!(ratio(&[]), Some(0.1));
+    assert_eq!(ratio(&[("OTEL_TRACES_SAMPLER_ARG", "")]), Some(0.1));
+    assert_eq!(ratio(&[("OTEL_TRACES_SAMPLER_ARG", "1")]), Some(1.0));
+    assert_eq!(ratio(&[("OTEL_TRACES_SAMPLER_ARG", "0")]), Some(0.0));
+}
+
+#[test]
 fn no_secret_is_repeated_in_an_error_or_when_the_configuration_is_printed() {
     let secrets = ["c2hvcnRzZWNyZXQ", "tooshortsecret", "hunter2"];
     let url = format!("postgres://proctor:{}@db", secrets[2]);

@@ -85,7 +85,8 @@ impl Collector {
 
 fn traced(collector: &Collector, more: &[(&str, &str)]) -> (World, Upstream) {
     let endpoint = collector.endpoint();
-    let settings = [&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint)], more].concat();
+    let all = ("OTEL_TRACES_SAMPLER_ARG", "1");
+    let settings = [&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), all], more].concat();
     let world = World::start_with(&settings);
     let upstream = Upstream::start(Options::default());
     world.desk(&upstream);
