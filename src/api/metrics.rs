@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicU64;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
+use futures_util::{StreamExt as _, stream};
+use proctor_domain::connection::Connection;
 use proctor_domain::watch::Door;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -16,6 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::actors::now;
+use crate::journal::StoreError;
 use crate::proctor::Proctor;
 use crate::views::Health;
 
@@ -31,6 +34,16 @@ struct EndedAs {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfConnection {
+    connection: String,
+}
+
+type Held = Family<OfConnection, Gauge<u64, AtomicU64>>;
+
+/// Connections that are loaded at the same time, where they are not in memory.
+const LOADED_AT_ONCE_MAX: usize = 16;
+
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config.route("/metrics", web::get().to(metrics));
 }
@@ -43,6 +56,10 @@ async fn metrics(proctor: web::Data<Proctor>) -> HttpResponse {
         gauge.set(open);
         registry.register("sessions_open", "Sessions that are open, of all replicas", gauge);
     }
+    match held(&proctor).await {
+        Ok(held) => registry.register("tools_held", "Tools that wait for an administrator's approval", held),
+        Err(error) => tracing::debug!(%error, "the tools that are held cannot be counted now"),
+    }
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => HttpResponse::Ok()
@@ -54,6 +71,22 @@ async fn metrics(proctor: web::Data<Proctor>) -> HttpResponse {
             HttpResponse::InternalServerError().finish()
         }
     }
+}
+
+/// How many tools of each connection in use are held, as this replica has seen it.
+async fn held(proctor: &Proctor) -> Result<Held, StoreError> {
+    let names = proctor.journal.reader().stream_ids("connection").await?;
+    let held = Held::default();
+    let mut loaded = stream::iter(names)
+        .map(|name| async move { (proctor.directory.state::<Connection>(&name).await, name) })
+        .buffered(LOADED_AT_ONCE_MAX);
+    while let Some((state, connection)) = loaded.next().await {
+        // What cannot be loaded now has no number.
+        if let Some(state) = state.ok().filter(|state| state.is_usable()) {
+            held.get_or_create(&OfConnection { connection }).set(state.held() as u64);
+        }
+    }
+    Ok(held)
 }
 
 /// Made anew for each answer: most of it is looked up when it is asked for.

@@ -171,6 +171,16 @@ async fn look_at_upstreams(findings: &mut Findings, client: &Client) -> Result<(
             let mend = "its catalog was never read: proctor connection catalog";
             findings.wrong(&what, format!("{mend} {name} --refresh"));
         }
+        match connection["held"].as_u64().unwrap_or_default() {
+            0 => {}
+            held => findings.wrong(
+                &what,
+                format!(
+                    "{held} of its tools are held, since its upstream offers them otherwise than it is in force: \
+                     see proctor connection diff {name}, then proctor connection approve {name}"
+                ),
+            ),
+        }
         if !SHARED_AUTH.contains(&text("/auth/type")) {
             findings.well(&what, format!("not tried, since every user brings an account: proctor connection test {name} --user USER"));
             continue;
@@ -198,7 +208,7 @@ async fn look_at_servers(findings: &mut Findings, client: &Client) -> Result<(),
             let missing = listed - shown.min(listed);
             findings.wrong(
                 what,
-                format!("{missing} of its {listed} tools are not there any more: see proctor server manifest {name}, and revise it"),
+                format!("{missing} of its {listed} tools are not shown, since they are held or not there any more: approve what is held of its connections, or see proctor server manifest {name} and revise it"),
             );
         }
     }

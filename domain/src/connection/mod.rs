@@ -291,6 +291,12 @@ impl Connection {
         self.offered.as_ref()
     }
 
+    /// How many of its tools are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.offered.as_ref().map_or(0, |offered| offered.changed.len() + offered.new.len())
+    }
+
     /// The digest of what the upstream offers, as it was last seen.
     #[must_use]
     pub fn offered_digest(&self) -> String {

@@ -144,7 +144,7 @@ fn shown<'a>(name: &'a str, connection: &'a Connection) -> Shown<'a> {
         drift: settings.map(|settings| settings.drift).unwrap_or_default(),
         generation: connection.generation(),
         catalog: connection.catalog().map(|catalog| summary(catalog)),
-        held: connection.offered().map_or(0, |offered| offered.changed.len() + offered.new.len()),
+        held: connection.held(),
     }
 }
 

@@ -48,6 +48,18 @@ fn a_difference_is_read_and_approved_at_a_terminal() {
         "{standing}"
     );
 
+    let output = operator.run(&["doctor"]);
+    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{found}");
+    let held = found.lines().find(|line| line.starts_with("WRONG connection notes: ")).unwrap_or(&found);
+    for part in
+        ["2 of its tools are held", "proctor connection diff notes", "proctor connection approve notes"]
+    {
+        assert!(held.contains(part), "{held}");
+    }
+    assert!(found.contains("ok    connection other: "), "{found}");
+    assert!(found.contains("WRONG virtual server desk: 1 of its 2 tools are not shown"), "{found}");
+
     let difference = operator.json(&["connection", "diff", "notes"]);
     let digest = difference["offered"].as_str().unwrap();
     let refused = operator.fails(&["connection", "approve", "notes", "--digest", "0000"], 1);
@@ -61,4 +73,5 @@ fn a_difference_is_read_and_approved_at_a_terminal() {
         "{approved}"
     );
     assert_eq!(operator.json(&["connection", "diff", "notes"])["tools"], json!([]));
+    assert!(!operator.says(&["doctor"]).contains("held"));
 }

@@ -65,6 +65,15 @@ fn acts(server: &Server, connection: &str, kind: &str) -> Vec<Value> {
     acts
 }
 
+/// How many tools of the fixture `/metrics` says to be held.
+#[track_caller]
+fn held_by_the_metrics(server: &Server) -> String {
+    let text = server.get("/metrics").text();
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(r#"proctor_tools_held{connection="fixture"} "#));
+    line.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
 #[track_caller]
 fn assert_held(agent: &Agent, tool: &str) {
     let error = agent.call(tool, "{}").error();
@@ -104,9 +113,11 @@ fn a_tool_that_changes_between_two_calls_is_held_shown_and_let_through_by_an_app
         let entry = catalog["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "echo").unwrap();
         assert_eq!((&entry["standing"], &entry["digest"]), (&json!("held"), &tool["from"]));
         assert_eq!(world.get("/api/v1/connections/fixture").expect(200)["held"], 1);
+        assert_eq!(held_by_the_metrics(&world), "1");
 
         let left = approve(&world, "fixture", &shown["offered"]);
         assert_eq!(left["tools"], json!([]));
+        assert_eq!(held_by_the_metrics(&world), "0");
         agent.call("echo", r#"{"text":"third"}"#).result();
         let listed = agent.definitions().into_iter().find(|tool| tool.contains(r#""echo""#)).unwrap();
         assert!(listed.contains("Ignore all previous"), "{listed}");
