@@ -171,6 +171,8 @@ codes! {
     CatalogNotRead = 422 "catalog_not_read" "The definition rests on a catalog that was never read";
     /// A tool that is not there.
     UnknownTool = 422 "unknown_tool" "It names an unknown tool";
+    /// A tool that nobody has approved yet.
+    ToolHeld = 422 "tool_held" "It names a tool that is held until it is approved";
     /// A fixed argument that the tool does not have.
     UnknownArgument = 422 "unknown_argument" "It fixes an unknown argument";
     /// Terms that no session can have.

@@ -83,6 +83,7 @@ impl From<VirtualServerError> for Problem {
             VirtualServerError::UnknownProvider { .. } => Code::UnknownIdentityProvider,
             VirtualServerError::NoCatalog(_) => Code::CatalogNotRead,
             VirtualServerError::UnknownTool { .. } => Code::UnknownTool,
+            VirtualServerError::HeldTool { .. } => Code::ToolHeld,
         };
         Self::new(code, error.to_string())
     }

@@ -12,7 +12,7 @@ pub use definition::{
     Login, MissingAccounts, TOOL_NAME_BYTES_MAX, TOOLS_MAX,
 };
 
-use crate::connection::Connection;
+use crate::connection::{Connection, ToolStanding};
 use crate::decider::{aggregate, domain_event};
 use crate::identity_provider::IdentityProvider;
 use crate::{By, Decider, Micros, Name, Place, Position};
@@ -148,6 +148,19 @@ pub enum VirtualServerError {
         /// The names that exist.
         known: Vec<String>,
     },
+    /// A tool that nobody has approved yet.
+    #[error(
+        "tool \"{}\" of connection \"{connection}\" is new and held until an administrator approves it: look at \
+         it with `proctor connection diff {connection}` (GET \u{2026}/diff), then approve it with `proctor \
+         connection approve {connection}` (POST \u{2026}/approve)",
+        .tool.escape_debug()
+    )]
+    HeldTool {
+        /// The connection.
+        connection: Name,
+        /// The name asked for.
+        tool: String,
+    },
 }
 
 fn listed(names: &[String]) -> String {
@@ -252,6 +265,10 @@ impl VirtualServer {
             let catalog =
                 connection.catalog().ok_or_else(|| VirtualServerError::NoCatalog(rule.connection.clone()))?;
             if !catalog.tools.contains_key(&rule.tool) {
+                if matches!(connection.standing(&rule.tool), ToolStanding::Held { .. }) {
+                    let (connection, tool) = (rule.connection.clone(), rule.tool.clone());
+                    return Err(VirtualServerError::HeldTool { connection, tool });
+                }
                 return Err(VirtualServerError::UnknownTool {
                     connection: rule.connection.clone(),
                     tool: rule.tool.clone(),

@@ -1,10 +1,10 @@
 //! VirtualServer: every command, in every state that answers it differently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proctor_domain::Position;
-use proctor_domain::connection::{Connection, ConnectionEvent};
+use proctor_domain::connection::{Catalog, CatalogTool, Connection, ConnectionEvent, Era, Offered};
 use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::session::Access;
 use proctor_domain::virtual_server::{
@@ -193,6 +193,28 @@ fn an_unknown_tool_is_refused_with_the_names_that_exist() {
     );
     let odd = ExposedTool { name: Some("rm".to_owned()), ..tool("gmail", "rm\u{7}") };
     refused(with_tools(vec![odd]), error);
+}
+
+#[test]
+fn a_new_tool_that_nobody_has_approved_is_refused_with_the_way_to_approve_it() {
+    let catalog = Catalog::digest_of(&BTreeMap::new());
+    let tag = CatalogTool { digest: "tag 1".to_owned(), read_only: false };
+    let offered = Offered {
+        era: Era::Modern,
+        protocol_version: "2026-07-28".to_owned(),
+        digest: catalog,
+        changed: BTreeMap::new(),
+        new: BTreeMap::from([("tag".to_owned(), tag)]),
+        gone: BTreeSet::new(),
+    };
+    let observed = ConnectionEvent::CatalogObserved { by: by(), offered };
+    let connections = BTreeMap::from([(name("gmail"), connection(&GMAIL, [(1, observed)]))]);
+    let definition = with_tools(vec![tool("gmail", "tag")]);
+    let command = Command::Define { by: by(), definition, connections, providers: providers() };
+    let error = VirtualServerError::HeldTool { connection: name("gmail"), tool: "tag".to_owned() };
+    let said = error.to_string();
+    assert!(said.contains("held") && said.contains("`proctor connection approve gmail`"), "{said}");
+    given::<VirtualServer>(vec![]).when(command).then_expect_error(error);
 }
 
 #[test]

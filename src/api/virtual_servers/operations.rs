@@ -17,6 +17,7 @@ const OF_A_DEFINITION: &[Code] = &[
     Code::UnknownIdentityProvider,
     Code::CatalogNotRead,
     Code::UnknownTool,
+    Code::ToolHeld,
     Code::UnknownArgument,
 ];
 

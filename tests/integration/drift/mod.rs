@@ -9,6 +9,7 @@ use proctor_test_upstream::{Answers, Eras, Options, Upstream};
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
+use crate::rest::definition;
 use crate::world::{Server, World, wait_until};
 
 /// Nothing is looked at but what is heard of.
@@ -193,6 +194,10 @@ fn on_a_schedule_it_is_found_what_changed_what_is_new_what_is_gone_and_what_is_b
     assert_held(&agent, "read_thing");
     assert_eq!(agent.call("big", r#"{"bytes":1}"#).error()["data"]["code"], "unknown_tool");
     agent.call("echo", "{}").result();
+    let tag = definition("tags", vec![json!({ "connection": "fixture", "tool": "tag" })]);
+    let problem = world.post("/api/v1/virtual-servers", &tag).problem(422);
+    assert_eq!(problem["code"], "tool_held", "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("proctor connection approve fixture"), "{problem}");
     let tools = agent.tools();
     assert!(tools.contains(&"echo".to_owned()), "{tools:?}");
     assert!(!tools.iter().any(|tool| tool == "big" || tool == "read_thing" || tool == "tag"), "{tools:?}");
