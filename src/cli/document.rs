@@ -12,6 +12,10 @@ use super::Failure;
 
 const FROM_ENV: &str = "from_env";
 const FROM_FILE: &str = "from_file";
+/// Where a connection's document holds a secret: the object's place, and its member.
+const SECRETS: [(&str, &str); 2] = [("/auth", "value"), ("/auth", "client_secret")];
+/// Where it holds variables, each of which is one.
+const VARIABLES: &str = "/transport/env";
 
 /// Reads one document; `-` is standard input.
 pub(super) fn read(path: &Path) -> Result<Value, Failure> {
@@ -59,16 +63,45 @@ fn secret(members: &Map<String, Value>) -> Result<Option<String>, Failure> {
     }
 }
 
+/// The secrets of a connection's document, or where they are, each with its place.
+pub(super) fn secrets(connection: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let object = |place: &str| connection.pointer(place).and_then(Value::as_object);
+    let named = |place: &str, name: &str| format!("{}.{name}", place[1..].replace('/', "."));
+    let single = SECRETS
+        .into_iter()
+        .filter_map(move |(place, member)| Some((named(place, member), object(place)?.get(member)?)));
+    let variables = object(VARIABLES).into_iter().flatten();
+    single.chain(variables.map(move |(name, value)| (named(VARIABLES, name), value)))
+}
+
+/// A connection's document as a server shows it: variables by their names, and no secret.
+pub(super) fn without_secrets(connection: &Value) -> Value {
+    let mut open = connection.clone();
+    for (place, member) in SECRETS {
+        if let Some(Value::Object(members)) = open.pointer_mut(place) {
+            members.remove(member);
+        }
+    }
+    if let Some(env) = open.pointer_mut(VARIABLES) {
+        let names: Vec<_> = env.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        *env = names.into();
+    }
+    open
+}
+
+/// What a server shows, with something in the place of each variable's value.
+pub(super) fn with_variables(mut open: Value, value: impl Fn(&str) -> Value) -> Value {
+    if let Some(env) = open.pointer_mut(VARIABLES) {
+        let names = env.as_array().into_iter().flatten().filter_map(Value::as_str);
+        *env = names.map(|name| (name.to_owned(), value(name))).collect();
+    }
+    open
+}
+
 /// Refuses secrets that stand in a connection's document themselves.
 pub(super) fn refuse_plain_secrets(connection: &Value) -> Result<(), Failure> {
-    let env = connection.pointer("/transport/env").and_then(Value::as_object);
-    let places = [("auth.value", connection.pointer("/auth/value"))]
-        .into_iter()
-        .map(|(place, value)| (place.to_owned(), value))
-        .chain([("auth.client_secret".to_owned(), connection.pointer("/auth/client_secret"))])
-        .chain(env.into_iter().flatten().map(|(name, value)| (format!("transport.env.{name}"), Some(value))));
-    for (place, value) in places {
-        if value.is_some_and(Value::is_string) {
+    for (place, value) in secrets(connection) {
+        if value.is_string() {
             return Err(format!(
                 "{place} is a secret, which does not belong into a file: say where it is, with \
                  {{{FROM_ENV}: NAME}} or {{{FROM_FILE}: PATH}}"
@@ -105,6 +138,7 @@ mod tests {
     fn a_secret_itself_is_refused_with_its_place_and_without_its_value() {
         for (place, document) in [
             ("auth.value", json!({ "auth": { "value": "s3cret" } })),
+            ("auth.client_secret", json!({ "auth": { "client_secret": "s3cret" } })),
             ("transport.env.TOKEN", json!({ "transport": { "env": { "TOKEN": "s3cret" } } })),
         ] {
             let refused = refuse_plain_secrets(&document).unwrap_err().to_string();

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::desired::Desired;
 use super::plan::Current;
-use crate::cli::Failure;
 use crate::cli::remote::Remote;
+use crate::cli::{Failure, document};
 
 /// Members of an authorization server that are settings, and are not found or made by Proctor.
 const OAUTH2_SETTINGS: [&str; 4] = ["scopes", "scope_descriptions", "revoke_replaced", "resource"];
@@ -36,12 +36,9 @@ pub(in crate::cli) async fn run(wanted: Export) -> Result<(), Failure> {
     Ok(())
 }
 
-fn connection(mut item: Value) -> Value {
+fn connection(item: Value) -> Value {
     let name = item["name"].as_str().unwrap_or_default().to_owned();
-    if let Some(env) = item.pointer_mut("/transport/env") {
-        let names = env.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned));
-        *env = names.map(|name| (name.clone(), json!({ "from_env": name }))).collect();
-    }
+    let item = document::with_variables(item, |name| json!({ "from_env": name }));
     let auth = auth(&name, &item["auth"]);
     only(&item, &["name", "transport", "private_network", "shared", "limits", "drift"], &[("auth", auth)])
 }

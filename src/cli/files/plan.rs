@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::desired::{Connection, Desired, VirtualServer};
 use super::differences;
-use crate::cli::Failure;
 use crate::cli::remote::Client;
-
-/// Members of a connection that hold secrets, or say where they are.
-const SECRET_MEMBERS: [(&str, &str); 2] = [("/auth", "value"), ("/auth", "client_secret")];
+use crate::cli::{Failure, document};
 
 /// What a server has.
 pub(super) struct Current {
@@ -129,12 +126,12 @@ fn of_connection(
     let Some(there) = in_use(Kind::Connection, &connection.name, there)? else {
         return Ok(step(Action::Create(body)));
     };
-    let open = without_secrets(&body);
+    let open = document::without_secrets(&body);
     let differences = differences::of(there, &open);
     let of_secrets = differences.iter().any(|line| line.starts_with("auth") || line.starts_with("transport"));
     Ok(match (differences.is_empty(), secrets) {
         (true, Secrets::Keep) => None,
-        (true, Secrets::Renew) if body == open => None,
+        (true, Secrets::Renew) if document::secrets(&body).next().is_none() => None,
         (true, Secrets::Renew) => step(Action::Change(body, vec!["its secrets are sent anew".to_owned()])),
         (false, Secrets::Keep) if !of_secrets => step(Action::Change(keeping_secrets(open), differences)),
         (false, _) => step(Action::Change(body, differences)),
@@ -162,26 +159,45 @@ fn in_use<'a>(kind: Kind, name: &str, there: Option<&'a Value>) -> Result<Option
     }
 }
 
-/// As a server shows it: variables by their names, and no secret.
-fn without_secrets(body: &Value) -> Value {
-    let mut open = body.clone();
-    for (place, member) in SECRET_MEMBERS {
-        if let Some(Value::Object(members)) = open.pointer_mut(place) {
-            members.remove(member);
-        }
-    }
-    if let Some(env) = open.pointer_mut("/transport/env") {
-        let names: Vec<_> = env.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-        *env = json!(names);
-    }
-    open
+/// As a server takes it whose secrets stay as they are.
+fn keeping_secrets(open: Value) -> Value {
+    document::with_variables(open, |_| Value::Null)
 }
 
-/// As a server takes it whose secrets stay as they are.
-fn keeping_secrets(mut open: Value) -> Value {
-    if let Some(env) = open.pointer_mut("/transport/env") {
-        let names = env.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned));
-        *env = names.map(|name| (name, Value::Null)).collect();
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is done about a connection that is there as the file says.
+    fn of_the_same(connection: Value, shown: Value) -> Option<Vec<String>> {
+        let connection: Connection = serde_json::from_value(connection).unwrap();
+        match of_connection(&connection, Some(&shown), Secrets::Renew).unwrap()?.action {
+            Action::Change(_, differences) => Some(differences),
+            other => panic!("{other:?}"),
+        }
     }
-    open
+
+    #[test]
+    fn secrets_are_sent_anew_only_where_there_are_any() {
+        let stdio = |env: Value| json!({ "type": "stdio", "command": "notes", "args": [], "env": env });
+        let connection = |transport: Value| json!({ "name": "notes", "transport": transport });
+        assert_eq!(of_the_same(connection(stdio(json!({}))), shown_as(stdio(json!([])))), None);
+        let with = stdio(json!({ "TOKEN": { "from_env": "NOTES_TOKEN" } }));
+        assert_eq!(
+            of_the_same(connection(with), shown_as(stdio(json!(["TOKEN"])))),
+            Some(vec!["its secrets are sent anew".to_owned()])
+        );
+        let http = json!({ "type": "http", "url": "https://notes.example" });
+        assert_eq!(of_the_same(connection(http.clone()), shown_as(http)), None);
+    }
+
+    /// As a server shows such a connection.
+    fn shown_as(transport: Value) -> Value {
+        json!({
+            "name": "notes", "state": "registered", "transport": transport, "auth": { "type": "none" },
+            "private_network": false, "shared": false, "limits": {}, "drift": "hold",
+        })
+    }
 }
