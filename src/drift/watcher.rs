@@ -125,9 +125,12 @@ impl Watcher {
         }
     }
 
-    /// Whether there is room for another look, and somewhere to write down what is seen.
+    /// Whether there is room for another look, and somewhere to write down what is seen, for all to read.
     fn may_look(&self) -> bool {
-        self.looks.len() < LOOKS_MAX && !self.proctor.is_stopping() && self.proctor.journal.head().is_fresh()
+        self.all_can_read
+            && self.looks.len() < LOOKS_MAX
+            && !self.proctor.is_stopping()
+            && self.proctor.journal.head().is_fresh()
     }
 
     fn take_hint(&mut self, told: Told) {
