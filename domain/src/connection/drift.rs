@@ -203,8 +203,7 @@ impl Offered {
         }
     }
 
-    /// Those changes that come into force by themselves. What is offered no more is not called any more
-    /// whatever the policy; its definition stays for when it is back, unless everything is accepted.
+    /// Those changes that come into force by themselves. That a tool is gone takes less than any other.
     fn accepted(&self, policy: Drift, in_force: &Tools, narrowed: &[Narrowed]) -> BTreeMap<String, Settled> {
         let narrows = |tool: &str| {
             let (Some(from), Some(to)) = (in_force.get(tool), self.changed.get(tool)) else { return false };
@@ -214,7 +213,7 @@ impl Offered {
         };
         let accepts = |tool: &&String| match policy {
             Drift::Hold => false,
-            Drift::Narrowing => narrows(tool),
+            Drift::Narrowing => self.gone.contains(*tool) || narrows(tool),
             Drift::All => true,
         };
         let accepted = self.names().filter(accepts);

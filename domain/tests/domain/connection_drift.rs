@@ -251,21 +251,49 @@ fn a_policy_that_accepts_what_narrows_accepts_exactly_what_was_found_to() {
     let accepted = ConnectionEvent::CatalogAccepted {
         by: system(),
         policy: Drift::Narrowing,
-        tools: settled(&[("search", Some(1), Some(2))]),
-        catalog: catalog(&[("draft", 1), ("search", 2), ("send", 1)]).digest,
+        tools: settled(&[("draft", Some(1), None), ("search", Some(1), Some(2))]),
+        catalog: catalog(&[("search", 2), ("send", 1)]).digest,
     };
     given::<Connection>(in_force(Drift::Narrowing, &BEFORE))
         .when(look(narrowed("search 1", "search 2")))
         .then_expect_events(vec![drifted(), accepted]);
     // What was compared is not what is in force, or not what is offered.
+    let gone = ConnectionEvent::CatalogAccepted {
+        by: system(),
+        policy: Drift::Narrowing,
+        tools: settled(&[("draft", Some(1), None)]),
+        catalog: catalog(&[("search", 1), ("send", 1)]).digest,
+    };
     for other in [narrowed("search 0", "search 2"), narrowed("search 1", "search 3")] {
         given::<Connection>(in_force(Drift::Narrowing, &BEFORE))
             .when(look(other))
-            .then_expect_events(vec![drifted()]);
+            .then_expect_events(vec![drifted(), gone.clone()]);
     }
     given::<Connection>(in_force(Drift::Hold, &BEFORE))
         .when(look(narrowed("search 1", "search 2")))
         .then_expect_events(vec![drifted()]);
+}
+
+#[test]
+fn a_tool_that_is_gone_is_no_more_where_what_narrows_is_accepted_and_is_held_when_it_is_back() {
+    let (all, fewer) = ([("draft", 1), ("send", 1)], [("send", 1)]);
+    let went = observed(offered(&fewer, &[], &[], &["draft"]));
+    let accepted = ConnectionEvent::CatalogAccepted {
+        by: system(),
+        policy: Drift::Narrowing,
+        tools: settled(&[("draft", Some(1), None)]),
+        catalog: catalog(&fewer).digest,
+    };
+    given::<Connection>(in_force(Drift::Narrowing, &all))
+        .when(observe(&fewer))
+        .then_expect_events(vec![went.clone(), accepted.clone()]);
+    // Whoever saw only a part does not know that it is gone.
+    let part = Observation { complete: false, ..observation(&fewer) };
+    given::<Connection>(in_force(Drift::Narrowing, &all)).when(seen(part)).then_expect_events(vec![]);
+    let back = observed(offered(&all, &[], &[("draft", 1)], &[]));
+    given::<Connection>([in_force(Drift::Narrowing, &all), vec![went, accepted]].concat())
+        .when(observe(&all))
+        .then_expect_events(vec![back]);
 }
 
 /// Whether the scene's session may call this tool of a connection to which this happened.
@@ -373,6 +401,7 @@ proptest! {
                     for change in &narrowed {
                         if policy == Drift::Narrowing { force.insert(change.tool.clone(), change.to.clone()); }
                     }
+                    if policy == Drift::Narrowing { force.retain(|name, _| seen_now.contains_key(name)) }
                     if policy == Drift::All { force.clone_from(&seen_now) }
                     let observation = Observation { catalog: catalog(&of(tools)), complete: *complete, narrowed };
                     Command::ObserveCatalog { by: system(), observation, generation }
