@@ -7,7 +7,7 @@ use proctor_domain::{By, Name};
 
 use super::pace::Ended;
 use super::seen::{Seen, observation};
-use crate::actors::{AskError, Prepared};
+use crate::actors::{AskError, Prepared, now};
 use crate::manifests::ManifestsError;
 use crate::proctor::Proctor;
 use crate::targets::TargetError;
@@ -76,7 +76,7 @@ pub(super) async fn look(proctor: &Arc<Proctor>, name: &Name, told: &[Told]) -> 
         .directory
         .ask::<Connection, _>(name.as_str(), || {
             let (by, observation) = (by.clone(), observation.clone());
-            let command = ConnectionCommand::ObserveCatalog { by, observation, generation };
+            let command = ConnectionCommand::ObserveCatalog { by, observation, generation, at: now() };
             let prepared = Prepared { side_writes: side_writes.clone(), ..Prepared::alone(command) };
             async move { Ok(prepared) }
         })
@@ -84,7 +84,10 @@ pub(super) async fn look(proctor: &Arc<Proctor>, name: &Name, told: &[Told]) -> 
     if !observed.is_empty() {
         tracing::info!(connection = %name, "the upstream offers something else than before");
     }
-    Ok(Looked::At { generation, changed: !observed.is_empty(), speaks })
+    // What is not written down has changed all the same, and is looked at as seldom.
+    let connection = proctor.directory.state::<Connection>(name.as_str()).await?;
+    let changed = !observed.is_empty() || connection.is_behind(&observation);
+    Ok(Looked::At { generation, changed, speaks })
 }
 
 async fn find(

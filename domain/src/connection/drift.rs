@@ -11,7 +11,41 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, CatalogTool, Era};
 use super::{Connection, ConnectionError, ConnectionEvent};
-use crate::By;
+use crate::{By, Micros};
+
+/// So many changes are written down as they are seen; further ones only as [`Restlessness`] says, until an
+/// administrator has done something about the connection.
+pub const CHANGES_MAX: u32 = 100;
+/// How long nothing may have been written down of a connection with more changes than that, until all is
+/// again that differs.
+pub const RESTLESS_SECONDS: u32 = 3_600;
+
+/// How often an upstream has changed its tools with nobody but Proctor looking at it. Such changes are
+/// written down for good, so one that never rests must not fill the journal: once there were
+/// [`CHANGES_MAX`], only what takes a tool away from agents is written at once, since no call may rest on
+/// what is offered no more. Anything else waits until nothing was written for [`RESTLESS_SECONDS`]. A tool
+/// that was taken away does not come back in between, so each can be taken once in that time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Restlessness {
+    changes: u32,
+    changed_at: Micros,
+}
+
+impl Restlessness {
+    /// After a change that was seen.
+    pub(super) fn after(self, by: &By, at: Micros) -> Self {
+        match by {
+            By::Replica(_) => Self { changes: self.changes.saturating_add(1), changed_at: at },
+            By::Key(_) | By::Login(_) => Self::default(),
+        }
+    }
+
+    fn forbids(self, by: &By, at: Micros) -> bool {
+        matches!(by, By::Replica(_))
+            && self.changes >= CHANGES_MAX
+            && at < self.changed_at.plus_seconds(RESTLESS_SECONDS)
+    }
+}
 
 /// Which changes of a catalog come into force without an administrator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +99,31 @@ pub struct Observation {
     pub complete: bool,
     /// Those changes that narrow only, as far as that was looked at.
     pub narrowed: Vec<Narrowed>,
+}
+
+impl Observation {
+    /// All that is offered, where this was `before`.
+    fn offered(&self, before: Tools) -> Tools {
+        if self.complete {
+            self.catalog.tools.clone()
+        } else {
+            before.into_iter().chain(self.catalog.tools.clone()).collect()
+        }
+    }
+
+    /// What was offered `before`, without those tools in force that are not offered any more as they were
+    /// then.
+    fn taken_away(&self, in_force: &Tools, before: Tools) -> Tools {
+        let as_now = |(name, tool): (String, CatalogTool)| {
+            let is_in_force = in_force.get(&name) == Some(&tool);
+            match self.catalog.tools.get(&name) {
+                Some(now) if is_in_force => Some((name, now.clone())),
+                None if is_in_force && self.complete => None,
+                Some(_) | None => Some((name, tool)),
+            }
+        };
+        before.into_iter().filter_map(as_now).collect()
+    }
 }
 
 /// What an upstream offers, where that is something else than what is in force.
@@ -245,16 +304,26 @@ impl Connection {
         self.catalog.as_ref().map(|catalog| catalog.tools.clone()).unwrap_or_default()
     }
 
-    pub(super) fn observe(&self, by: &By, seen: &Observation) -> Vec<ConnectionEvent> {
+    /// Whether something else is offered than was last written down.
+    #[must_use]
+    pub fn is_behind(&self, seen: &Observation) -> bool {
         let in_force = self.tools();
-        let tools = if seen.complete {
-            seen.catalog.tools.clone()
-        } else {
-            let before = self.offered.as_ref().map_or_else(|| in_force.clone(), |now| now.on(&in_force));
-            before.into_iter().chain(seen.catalog.tools.clone()).collect()
-        };
+        let tools = seen.offered(self.offered_before(&in_force));
+        !Offered::between(&in_force, &seen.catalog, &tools).says_the_same_as(self.offered.as_deref())
+    }
+
+    fn offered_before(&self, in_force: &Tools) -> Tools {
+        self.offered.as_ref().map_or_else(|| in_force.clone(), |now| now.on(in_force))
+    }
+
+    pub(super) fn observe(&self, by: &By, seen: &Observation, at: Micros) -> Vec<ConnectionEvent> {
+        let in_force = self.tools();
+        let before = self.offered_before(&in_force);
+        let is_restless = self.restlessness.forbids(by, at);
+        let tools = if is_restless { seen.taken_away(&in_force, before) } else { seen.offered(before) };
         let offered = Offered::between(&in_force, &seen.catalog, &tools);
         let policy = self.settings.as_ref().map(|settings| settings.drift).unwrap_or_default();
+        let policy = if is_restless { Drift::Hold } else { policy };
         let accepted = offered.accepted(policy, &in_force, &seen.narrowed);
         let mut events = Vec::new();
         if !offered.says_the_same_as(self.offered.as_deref()) {

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use catalog::{Catalog, CatalogTool, Era};
-pub use drift::{Drift, HeldBecause, Narrowed, Observation, Offered, Settled, ToolStanding};
+use drift::Restlessness;
+pub use drift::{
+    CHANGES_MAX, Drift, HeldBecause, Narrowed, Observation, Offered, RESTLESS_SECONDS, Settled, ToolStanding,
+};
 pub use narrowing::narrows;
 pub use settings::{AuthMethod, CredentialKind, Settings, Takes, Transport};
 
@@ -55,6 +58,8 @@ pub enum ConnectionCommand {
         observation: Observation,
         /// The settings' generation that it was seen with.
         generation: u32,
+        /// When.
+        at: Micros,
     },
     /// Puts in force what is held, as it was shown.
     ApproveCatalog {
@@ -239,6 +244,7 @@ pub struct Connection {
     generation: u32,
     catalog: Option<Arc<Catalog>>,
     offered: Option<Arc<Offered>>,
+    restlessness: Restlessness,
     cut_at: Option<Position>,
 }
 
@@ -377,8 +383,8 @@ impl Decider for Connection {
             (Status::Registered, Command::RefreshCatalog { by, catalog, .. }) => {
                 Ok(vec![ConnectionEvent::CatalogRefreshed { by: by.clone(), catalog: catalog.clone() }])
             }
-            (Status::Registered, Command::ObserveCatalog { by, observation, .. }) => {
-                Ok(self.observe(by, observation))
+            (Status::Registered, Command::ObserveCatalog { by, observation, at, .. }) => {
+                Ok(self.observe(by, observation, *at))
             }
             (Status::Registered, Command::ApproveCatalog { by, tools, digest }) => {
                 self.approve(by, tools.as_ref(), digest)
@@ -403,16 +409,22 @@ impl Decider for Connection {
                 self.status = Status::Registered;
                 self.settings = Some(Arc::new(settings.clone()));
                 self.generation = *generation;
+                self.restlessness = Restlessness::default();
             }
             ConnectionEvent::CatalogRefreshed { catalog, .. } => {
                 self.catalog = Some(Arc::new(catalog.clone()));
                 self.offered = None;
+                self.restlessness = Restlessness::default();
             }
-            ConnectionEvent::CatalogObserved { offered, .. } => {
+            ConnectionEvent::CatalogObserved { by, offered } => {
                 self.offered = (!offered.is_empty()).then(|| Arc::new(offered.clone()));
+                self.restlessness = self.restlessness.after(by, place.recorded_at);
             }
-            ConnectionEvent::CatalogAccepted { tools, catalog, .. }
-            | ConnectionEvent::CatalogApproved { tools, catalog, .. } => self.settle(tools, catalog),
+            ConnectionEvent::CatalogAccepted { tools, catalog, .. } => self.settle(tools, catalog),
+            ConnectionEvent::CatalogApproved { tools, catalog, .. } => {
+                self.settle(tools, catalog);
+                self.restlessness = Restlessness::default();
+            }
             ConnectionEvent::ConnectionTested { .. } => {}
             ConnectionEvent::ConnectionSessionsCut { .. } => self.cut_at = Some(place.position),
             ConnectionEvent::ConnectionRetired { .. } => self.status = Status::Retired,
@@ -423,5 +435,9 @@ impl Decider for Connection {
         self.version
     }
 
-    fn set_time(_: &mut ConnectionCommand, _: Micros) {}
+    fn set_time(command: &mut ConnectionCommand, now: Micros) {
+        if let ConnectionCommand::ObserveCatalog { at, .. } = command {
+            *at = now;
+        }
+    }
 }

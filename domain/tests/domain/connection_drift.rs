@@ -45,7 +45,7 @@ fn observation(tools: &[(&str, u32)]) -> Observation {
 }
 
 fn seen(observation: Observation) -> Command {
-    Command::ObserveCatalog { by: system(), observation, generation: 1 }
+    Command::ObserveCatalog { by: system(), observation, generation: 1, at: NOW }
 }
 
 fn observe(tools: &[(&str, u32)]) -> Command {
@@ -404,7 +404,7 @@ proptest! {
                     if policy == Drift::Narrowing { force.retain(|name, _| seen_now.contains_key(name)) }
                     if policy == Drift::All { force.clone_from(&seen_now) }
                     let observation = Observation { catalog: catalog(&of(tools)), complete: *complete, narrowed };
-                    Command::ObserveCatalog { by: system(), observation, generation }
+                    Command::ObserveCatalog { by: system(), observation, generation, at: NOW }
                 }
                 Step::Approve { tools, as_shown } => {
                     let digest = if *as_shown { connection.offered_digest() } else { "other".to_owned() };

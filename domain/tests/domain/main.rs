@@ -5,6 +5,7 @@
 mod api_key;
 mod connection;
 mod connection_drift;
+mod connection_restless;
 mod environment;
 mod forms;
 mod identity_provider;

@@ -126,7 +126,7 @@ pub(super) async fn observe(
     let events = caller
         .act::<Connection, _>(proctor, name.as_str(), || {
             let (by, observation) = (caller.by(), seen.observation.clone());
-            let command = ConnectionCommand::ObserveCatalog { by, observation, generation };
+            let command = ConnectionCommand::ObserveCatalog { by, observation, generation, at: now() };
             ready(Ok(Prepared { side_writes: seen.side_writes.clone(), ..Prepared::alone(command) }))
         })
         .await?;

@@ -235,7 +235,7 @@ fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCas
             connection(
                 world,
                 number,
-                ConnectionCommand::ObserveCatalog { by: by(), observation, generation },
+                ConnectionCommand::ObserveCatalog { by: by(), observation, generation, at: world.now },
             );
         }
         Step::Approve { connection: number } => {
