@@ -29,6 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How often it is tried before it is left to end by itself.
 const TIMES_MAX: u32 = 6;
+/// How many of those that lie there are looked at each time, one part after the other: there may be as many
+/// as people who have begun to connect an account.
+const LOOKED_AT_MAX: usize = 500;
+/// How long it is remembered that something failed which has not been tried again since.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
 /// How many are given back at the same time.
 const AT_ONCE_MAX: usize = 4;
 
@@ -37,6 +42,8 @@ pub struct Leftovers {
     pending: PendingCredentials,
     bell: Notify,
     tried: Mutex<HashMap<String, Tried>>,
+    /// Up to where they were looked at.
+    reached: Mutex<Option<Brought>>,
 }
 
 /// How often a link's tokens could not be given back, and when that is tried again.
@@ -49,7 +56,7 @@ impl Leftovers {
     /// What lies in this table.
     #[must_use]
     pub fn new(pending: PendingCredentials) -> Self {
-        Self { pending, bell: Notify::new(), tried: Mutex::default() }
+        Self { pending, bell: Notify::new(), tried: Mutex::default(), reached: Mutex::default() }
     }
 
     /// Looks now: a link may have been replaced.
@@ -75,9 +82,8 @@ impl Leftovers {
         if proctor.is_stopping() || !proctor.journal.head().is_fresh() {
             return Ok(());
         }
-        let all = self.pending.all().await?;
-        if all.is_empty() {
-            self.tried().clear();
+        let part = self.next_part().await?;
+        if part.is_empty() {
             return Ok(());
         }
         let at = proctor.journal.reader().now().await?;
@@ -85,8 +91,8 @@ impl Leftovers {
             tracing::debug!(%error, "nothing is given back while the journal cannot be read");
             return Ok(());
         }
-        self.tried().retain(|link, _| all.iter().any(|brought| brought.link == *link));
-        let looked = stream::iter(&all).for_each_concurrent(AT_ONCE_MAX, |brought| async move {
+        self.tried().retain(|_, tried| tried.again_at + REMEMBERED > Instant::now());
+        let looked = stream::iter(&part).for_each_concurrent(AT_ONCE_MAX, |brought| async move {
             let is_early =
                 self.tried().get(&brought.link).is_some_and(|tried| tried.again_at > Instant::now());
             if !is_early && let Err(error) = self.look_at(proctor, brought, at).await {
@@ -95,6 +101,17 @@ impl Leftovers {
         });
         looked.await;
         Ok(())
+    }
+
+    /// The part after the one that was looked at last, and after the end the first.
+    async fn next_part(&self) -> Result<Vec<Brought>, StoreError> {
+        let reached = self.reached().take();
+        let mut part = self.pending.next(reached.as_ref(), LOOKED_AT_MAX).await?;
+        if part.is_empty() && reached.is_some() {
+            part = self.pending.next(None, LOOKED_AT_MAX).await?;
+        }
+        *self.reached() = part.last().filter(|_| part.len() == LOOKED_AT_MAX).cloned();
+        Ok(part)
     }
 
     async fn look_at(
@@ -129,6 +146,7 @@ impl Leftovers {
             return Ok(());
         }
         self.pending.forget(brought).await?;
+        self.tried().remove(&brought.link);
         tracing::info!(connection = %name, link = brought.link, given_back, "what a link brought is not kept any more");
         Ok(())
     }
@@ -141,6 +159,10 @@ impl Leftovers {
         entry.again_at = Instant::now() + AGAIN_AFTER * 2_u32.saturating_pow(entry.times);
         entry.times += 1;
         entry.times < TIMES_MAX
+    }
+
+    fn reached(&self) -> std::sync::MutexGuard<'_, Option<Brought>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tried(&self) -> std::sync::MutexGuard<'_, HashMap<String, Tried>> {
@@ -195,4 +217,45 @@ pub async fn replaced(
     connection: &Connection,
 ) -> Result<Option<Credential>, KeyringError> {
     if revokes_replaced(connection) { in_force(proctor, subject, name, account).await } else { Ok(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::journal::tests::{Site, on_both_stores};
+
+    on_both_stores!(async: however_many_there_are_a_look_takes_a_part_and_the_next_goes_on);
+
+    async fn however_many_there_are_a_look_takes_a_part_and_the_next_goes_on(site: Site) {
+        let leftovers = Leftovers::new(PendingCredentials::new(site.rows().await));
+        let look = async || leftovers.next_part().await.unwrap();
+        assert!(look().await.is_empty());
+        let many = LOOKED_AT_MAX + 2;
+        let sealed = if site.is_file() { "x''" } else { "''" };
+        let mut sql =
+            "INSERT INTO pending_credentials (subject, connection, link, sealed) VALUES ".to_owned();
+        for number in 0..many {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(sql, "{comma}('sub_{:04}', 'mail{}', 'lnk_{number}', {sealed})", number / 2, number % 2)
+                .unwrap();
+        }
+        site.sql(&sql);
+        let links = |part: &[Brought]| part.iter().map(|brought| brought.link.clone()).collect::<Vec<_>>();
+        let expected =
+            |numbers: std::ops::Range<usize>| numbers.map(|n| format!("lnk_{n}")).collect::<Vec<_>>();
+        for _ in 0..2 {
+            let first = look().await;
+            assert_eq!(links(&first), expected(0..LOOKED_AT_MAX));
+            assert_eq!(links(&look().await), expected(LOOKED_AT_MAX..many));
+        }
+        // The last part may have gone meanwhile.
+        for brought in look().await.into_iter().chain(leftovers.pending.next(None, many).await.unwrap()) {
+            leftovers.pending.forget(&brought).await.unwrap();
+        }
+        assert!(look().await.is_empty());
+        site.sql(&format!("INSERT INTO pending_credentials VALUES ('sub_0000', 'mail0', 'lnk_x', {sealed})"));
+        assert_eq!(links(&look().await), ["lnk_x"]);
+    }
 }

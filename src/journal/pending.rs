@@ -6,9 +6,6 @@ use super::copying::Cell;
 use super::rows::{Rows, Statement};
 use super::store::StoreError;
 
-/// Rows that are read at once.
-const PAGE_ROWS: i64 = 500;
-
 /// What one link brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Brought {
@@ -31,32 +28,24 @@ impl PendingCredentials {
         Self(rows)
     }
 
-    /// Everything that is there.
+    /// What comes next, as many rows at most, in the order of users and connections.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn all(&self) -> Result<Vec<Brought>, StoreError> {
+    pub async fn next(&self, after: Option<&Brought>, rows_max: usize) -> Result<Vec<Brought>, StoreError> {
         let sql = "SELECT subject, connection, link FROM pending_credentials
                    WHERE (subject, connection) > ($1, $2) ORDER BY subject, connection LIMIT $3";
         let doing = "read what links brought";
-        let mut all: Vec<Brought> = Vec::new();
-        loop {
-            let after = all.last().cloned().unwrap_or_default();
-            let parameters = vec![(&*after.subject).into(), (&*after.connection).into(), PAGE_ROWS.into()];
-            let rows = self.0.read(doing, Statement { sql, parameters }).await?;
-            let is_last = rows.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
-            for row in rows {
-                let Ok([Cell::Text(subject), Cell::Text(connection), Cell::Text(link)]) =
-                    <[Cell; 3]>::try_from(row)
-                else {
-                    return Err(StoreError::Database { doing, reason: "a row has other columns".into() });
-                };
-                all.push(Brought { subject, connection, link });
+        let (subject, connection) = after.map_or(("", ""), |last| (&*last.subject, &*last.connection));
+        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let parameters = vec![subject.into(), connection.into(), rows_max.into()];
+        let brought = |row| match <[Cell; 3]>::try_from(row) {
+            Ok([Cell::Text(subject), Cell::Text(connection), Cell::Text(link)]) => {
+                Ok(Brought { subject, connection, link })
             }
-            if is_last {
-                return Ok(all);
-            }
-        }
+            _ => Err(StoreError::Database { doing, reason: "a row has other columns".into() }),
+        };
+        self.0.read(doing, Statement { sql, parameters }).await?.into_iter().map(brought).collect()
     }
 
     /// Removes what this link brought, unless something else has taken its place.
