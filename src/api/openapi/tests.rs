@@ -2,11 +2,23 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use proctor_domain::limits::{
+    CALLS_IN_FLIGHT_MOST, CALLS_MAX_MOST, CALLS_PER_MINUTE_MOST, DEADLINE_MS_MOST, RESULT_BYTES_LEAST,
+    RESULT_BYTES_MOST, SESSION_CALLS_PER_MINUTE_MOST,
+};
+use proctor_domain::session::{TTL_SECONDS_MAX, TTL_SECONDS_MIN};
+use proctor_domain::user_connection::{LINK_SECONDS_MAX, LINK_SECONDS_MIN};
+use proctor_domain::webhook::{
+    DESCRIPTION_CHARS_MAX as WEBHOOK_CHARS_MAX, OVERLAP_SECONDS_MAX, PATTERNS_MAX,
+};
+use proctor_domain::{REASON_CHARS_MAX, virtual_server};
 use serde_json::{Value, json};
 
+use super::super::page::ITEMS_MAX;
 use super::super::problem::Code;
 use super::super::routes::{Needs, TABLE};
 use super::document;
+use crate::opening::USER_CHARS_MAX;
 
 /// Every operation, with its pattern and method.
 fn operations(document: &Value) -> Vec<(String, String, &Value)> {
@@ -152,4 +164,47 @@ fn what_an_answer_may_lack_is_never_null() {
     }
     let key = &document["components"]["schemas"]["NewApiKey"];
     assert_eq!(key["required"], json!(["name", "role"]));
+}
+
+/// A bound in the document is the one by which it is decided.
+#[test]
+fn a_bound_is_said_as_it_is_kept() {
+    let document = document();
+    let bounds: [(&str, &str, &str, Value); 22] = [
+        ("Limits", "calls_in_flight_max", "maximum", json!(CALLS_IN_FLIGHT_MOST)),
+        ("Limits", "calls_per_minute_max", "maximum", json!(CALLS_PER_MINUTE_MOST)),
+        ("Limits", "result_bytes_max", "minimum", json!(RESULT_BYTES_LEAST)),
+        ("Limits", "result_bytes_max", "maximum", json!(RESULT_BYTES_MOST)),
+        ("Limits", "deadline_ms", "maximum", json!(DEADLINE_MS_MOST)),
+        ("SessionLimits", "calls_max", "maximum", json!(CALLS_MAX_MOST)),
+        ("SessionLimits", "calls_per_minute_max", "maximum", json!(SESSION_CALLS_PER_MINUTE_MOST)),
+        ("NewSession", "ttl_seconds", "minimum", json!(TTL_SECONDS_MIN)),
+        ("NewSession", "ttl_seconds", "maximum", json!(TTL_SECONDS_MAX)),
+        ("NewSession", "user", "maxLength", json!(USER_CHARS_MAX)),
+        ("NewSession", "tools", "maxItems", json!(virtual_server::TOOLS_MAX)),
+        ("NewLink", "ttl_seconds", "minimum", json!(LINK_SECONDS_MIN)),
+        ("NewLink", "ttl_seconds", "maximum", json!(LINK_SECONDS_MAX)),
+        ("Definition", "description", "maxLength", json!(virtual_server::DESCRIPTION_CHARS_MAX)),
+        ("Definition", "instructions", "maxLength", json!(virtual_server::INSTRUCTIONS_CHARS_MAX)),
+        ("Definition", "tools", "maxItems", json!(virtual_server::TOOLS_MAX)),
+        ("WebhookSettings", "events", "maxItems", json!(PATTERNS_MAX)),
+        ("WebhookSettings", "description", "maxLength", json!(WEBHOOK_CHARS_MAX)),
+        ("SecretRotation", "overlap_seconds", "maximum", json!(OVERLAP_SECONDS_MAX)),
+        ("Reason", "reason", "maxLength", json!(REASON_CHARS_MAX)),
+        ("ReasonIfAny", "reason", "maxLength", json!(REASON_CHARS_MAX)),
+        ("Revocation", "reason", "maxLength", json!(REASON_CHARS_MAX)),
+    ];
+    for (schema, member, bound, kept) in bounds {
+        let said = &document["components"]["schemas"][schema]["properties"][member][bound];
+        assert_eq!(*said, kept, "{bound} of {member} in {schema}");
+    }
+    let mut lists = 0;
+    for (path, method, operation) in operations(&document) {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for limit in parameters.filter(|parameter| parameter["name"] == "limit") {
+            assert_eq!(limit["schema"]["maximum"], json!(ITEMS_MAX), "{method} {path}");
+            lists += 1;
+        }
+    }
+    assert!(lists > 5, "{lists} lists");
 }
