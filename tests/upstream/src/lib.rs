@@ -4,11 +4,13 @@
 //! not know, and what must be shown is that nothing was dropped. It runs on a thread of its own,
 //! so that a test may block.
 //!
-//! Besides, the crate holds the program `fast-upstream`, which is made for load.
+//! Besides, the crate holds the program `fast-upstream`, which is made for load, and
+//! [`conformance`], which is made for the official conformance suite.
 
 mod answer;
 mod catalog;
 mod check;
+pub mod conformance;
 mod guard;
 mod ledger;
 mod listening;
