@@ -9,6 +9,7 @@ mod asking_for_accounts;
 mod audit;
 mod blocking;
 mod cli;
+mod conformance;
 mod connect;
 mod connections;
 mod crash;
