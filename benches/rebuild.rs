@@ -14,6 +14,7 @@ use proctor::journal::sqlite::{self, SqliteReader};
 use proctor::journal::{Reader as _, Row, Store, StoreError};
 use proctor::views::{Health, JournalSource, ToolCallFilter, Views, ViewsPlace};
 use proctor_domain::session::{Access, Client, Outcome, Refusal, Route, SessionEvent, Terms};
+use proctor_domain::virtual_server::Method;
 use proctor_domain::{By, CallId, Micros, Name, Place, Position, Recorded, StreamId};
 use proctor_test_postgres::Database;
 
@@ -231,7 +232,7 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
                 version: 3,
                 connection: names[number / 5 % 3].clone(),
                 tool: tool.clone(),
-                definition: "d1".repeat(32),
+                definition: Some("d1".repeat(32)),
                 catalog: "ca".repeat(32),
                 generation: 1,
                 user_generation: None,
@@ -240,6 +241,7 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
             if agent.calls.is_multiple_of(40) {
                 SessionEvent::ToolCallRefused {
                     call,
+                    method: Method::ToolsCall,
                     tool,
                     reason: Refusal::NotReadOnly,
                     route: Some(route),
@@ -252,6 +254,7 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
                 agent.open = Some(call.clone());
                 SessionEvent::ToolCallAdmitted {
                     call,
+                    method: Method::ToolsCall,
                     tool,
                     route,
                     replica: "rep_01928f6e-7c3a-7cc1-b9f4-6d7a0f6f2a11".into(),
@@ -259,6 +262,7 @@ fn events(count: usize) -> Result<Vec<Arc<Recorded>>, Failure> {
                     client,
                     trace,
                     arguments_bytes: 200,
+                    continues: None,
                 }
             }
         };

@@ -30,7 +30,7 @@ pub enum ManifestsError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored definition is missing or is not what its digest says.
-    #[error("the definition {0} of a tool is not in the store: refresh its connection's catalog")]
+    #[error("the definition {0} is not in the store: refresh its connection's catalog")]
     DefinitionMissing(String),
     /// A definition cannot be changed as the administrator wants.
     #[error(transparent)]
@@ -113,10 +113,8 @@ impl Manifests {
             }
             connections.clear();
         }
-        for tool in &server.definition().tools {
-            if !connections.contains_key(&tool.connection) {
-                connections.insert(tool.connection.clone(), self.connection(&tool.connection).await?);
-            }
+        for name in server.definition().connections() {
+            connections.insert(name.clone(), self.connection(name).await?);
         }
         let manifest = Box::pin(self.compute(&server, &connections)).await?;
         let tools = manifest.tools.iter().map(|tool| (tool.name.clone(), Arc::clone(tool))).collect();
@@ -125,7 +123,7 @@ impl Manifests {
         Ok(shown)
     }
 
-    /// A tool definition's exact text, by its digest.
+    /// A definition's exact text, by its digest.
     ///
     /// # Errors
     /// When it cannot be read or is not there.
@@ -157,17 +155,17 @@ impl Manifests {
     ) -> Result<Manifest, ManifestsError> {
         let usable = |name: &Name| connections.get(name).filter(|connection| connection.is_usable());
         let mut definitions: HashMap<&str, Arc<RawValue>> = HashMap::new();
-        for exposed in &server.definition().tools {
-            if let Some(tool) = usable(&exposed.connection).and_then(|it| it.tool(&exposed.tool)) {
-                definitions.insert(&tool.digest, self.definition(&tool.digest).await?);
+        for (connection, feature) in server.definition().features() {
+            if let Some(pinned) = usable(connection).and_then(|it| it.feature(&feature)) {
+                definitions.insert(&pinned.digest, self.definition(&pinned.digest).await?);
             }
         }
-        Ok(Manifest::of(server.definition(), |connection, tool| {
-            let tool = usable(connection)?.tool(tool)?;
+        Ok(Manifest::of(server.definition(), |connection, feature| {
+            let pinned = usable(connection)?.feature(feature)?;
             Some(CatalogDefinition {
-                definition: definitions.get(tool.digest.as_str())?,
-                digest: &tool.digest,
-                read_only: tool.read_only,
+                definition: definitions.get(pinned.digest.as_str())?,
+                digest: &pinned.digest,
+                read_only: pinned.read_only,
             })
         })?)
     }

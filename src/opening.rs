@@ -1,6 +1,5 @@
 //! What it takes to open a session, whoever opens it: the user's reference and accounts.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proctor_domain::connection::{Connection, ConnectionError};
@@ -8,7 +7,7 @@ use proctor_domain::session::UserGrounds;
 use proctor_domain::subject::{Subject, SubjectCommand, SubjectError};
 use proctor_domain::user_connection::{UserConnection, UserConnectionError};
 use proctor_domain::virtual_server::VirtualServer;
-use proctor_domain::{By, Decider as _, Name, StreamId, SubjectId};
+use proctor_domain::{By, Decider as _, StreamId, SubjectId};
 use rand::Rng as _;
 
 use crate::actors::{AskError, Directory, Keyring, KeyringError, Prepared, registration};
@@ -111,7 +110,7 @@ pub async fn accounts<E>(
 where
     E: From<AskError<ConnectionError>> + From<AskError<UserConnectionError>>,
 {
-    let names: BTreeSet<&Name> = server.definition().tools.iter().map(|tool| &tool.connection).collect();
+    let names = server.definition().connections();
     let (mut accounts, mut looked_at) = (Vec::new(), Vec::new());
     for name in names {
         let connection = directory.state::<Connection>(name.as_str()).await?;

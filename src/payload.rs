@@ -37,6 +37,13 @@ pub struct Asked<'a> {
     /// Their keyed digest, in hexadecimal.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Cow<'a, str>>,
+    /// The input that the upstream had wanted, as the agent sent it. Kept like the arguments, but for no
+    /// digest.
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub input: Option<&'a RawValue>,
+    /// What else was handed on of the request's `_meta`. Kept like the arguments, but for no digest.
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<&'a RawValue>,
 }
 
 /// Sealed beside `ToolCallEnded`.
@@ -49,6 +56,17 @@ pub struct Ended<'a> {
     #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a RawValue>,
     /// The result's or error's keyed digest, in hexadecimal.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Cow<'a, str>>,
+}
+
+/// Sealed beside `InputRequested` and `InputGiven`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Input<'a> {
+    /// The parameters of what is wanted; or the answer, an object with `result` or `error`.
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a RawValue>,
+    /// Its keyed digest, in hexadecimal.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Cow<'a, str>>,
 }
@@ -66,13 +84,20 @@ impl<'a> Asked<'a> {
     #[must_use]
     pub fn new(address: Option<&'a str>, arguments: Kept<'a>) -> Self {
         let (arguments, digest) = arguments.split();
-        Self { address: address.map(Cow::Borrowed), arguments, digest }
+        Self { address: address.map(Cow::Borrowed), arguments, digest, input: None, meta: None }
+    }
+
+    /// The same, with what else is kept in full.
+    #[must_use]
+    pub fn with(self, input: Option<&'a RawValue>, meta: Option<&'a RawValue>) -> Self {
+        Self { input, meta, ..self }
     }
 
     /// The bytes to seal.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        bytes(self, self.arguments.map_or(0, |raw| raw.get().len()))
+        let raw = [self.arguments, self.input, self.meta];
+        bytes(self, raw.into_iter().flatten().map(|raw| raw.get().len()).sum())
     }
 
     /// Reads opened bytes.
@@ -109,6 +134,29 @@ impl<'a> Ended<'a> {
     ///
     /// # Errors
     /// When they were not written by [`Ended::to_bytes`].
+    pub fn read(opened: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(opened)
+    }
+}
+
+impl<'a> Input<'a> {
+    /// What is kept of a wish or of its answer.
+    #[must_use]
+    pub fn new(message: Kept<'a>) -> Self {
+        let (message, digest) = message.split();
+        Self { message, digest }
+    }
+
+    /// The bytes to seal.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        bytes(self, self.message.map_or(0, |raw| raw.get().len()))
+    }
+
+    /// Reads opened bytes.
+    ///
+    /// # Errors
+    /// When they were not written by [`Input::to_bytes`].
     pub fn read(opened: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(opened)
     }

@@ -7,6 +7,7 @@ use proctor::journal::{
     AppendError, Decision, Delivered, Journal, JournalConfig, Proposal, Reader, Stale, Store, sqlite,
 };
 use proctor_domain::session::{Client, Route, SessionEvent};
+use proctor_domain::virtual_server::Method;
 use proctor_domain::{Event, Micros, Name, Recorded, StreamId};
 use proctor_test_postgres::{Cluster, Database};
 use rusqlite::Connection;
@@ -28,12 +29,13 @@ fn event(n: usize) -> Result<Event, Failure> {
     let digest = "0f".repeat(32);
     Ok(Event::Session(SessionEvent::ToolCallAdmitted {
         call: format!("call_{n:032}").into(),
+        method: Method::ToolsCall,
         tool: "search_notes".to_owned(),
         route: Route {
             version: 1,
             connection: Name::new("notes")?,
             tool: "search_notes".to_owned(),
-            definition: digest.clone(),
+            definition: Some(digest.clone()),
             catalog: digest,
             generation: 1,
             user_generation: None,
@@ -43,6 +45,7 @@ fn event(n: usize) -> Result<Event, Failure> {
         client: Client { name: "bench".into(), version: "1".into(), protocol: "2026-07-28".into() },
         trace: None,
         arguments_bytes: 200,
+        continues: None,
     }))
 }
 

@@ -8,14 +8,16 @@ use std::time::Duration;
 use proctor::actors::{self, Calls, Directory, Prepared, Sealed};
 use proctor::journal::{Journal, JournalConfig, sqlite};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Drift, Era, Settings, Transport,
+    Abilities, AuthMethod, Catalog, Connection, ConnectionCommand, Drift, Era, Pinned, Settings, Transport,
 };
 use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Outcome, Session, SessionCommand,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand};
+use proctor_domain::virtual_server::{
+    Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand, Wanted,
+};
 use proctor_domain::{By, Decider as _, Name, StreamId};
 
 use crate::Failure;
@@ -60,11 +62,12 @@ impl Scene {
             drift: Drift::default(),
         };
         let digest = "0f".repeat(32);
-        let tool = CatalogTool { digest: digest.clone(), read_only: true };
+        let tool = Pinned { digest: digest.clone(), read_only: true };
         let catalog = Catalog {
             era: Era::Modern,
             protocol_version: "2026-07-28".to_owned(),
-            tools: BTreeMap::from([("search_notes".to_owned(), tool)]),
+            features: BTreeMap::from([("search_notes".into(), tool)]),
+            abilities: Abilities::default(),
             digest,
         };
         let directory = &self.directory;
@@ -142,9 +145,10 @@ impl Scene {
             ];
             let request = CallRequest {
                 call: call.as_str().into(),
-                tool: "search_notes".to_owned(),
+                wanted: Wanted::Tool("search_notes".to_owned()),
                 replica: self.journal.replica().clone(),
                 request: Some("0f".repeat(16)),
+                continues: None,
                 client: Client { name: "bench".into(), version: "1".into(), protocol: "2026-07-28".into() },
                 trace: None,
                 arguments_bytes: 200,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use proctor_domain::api_key::{ApiKeyEvent, Role};
-use proctor_domain::connection::{Catalog, CatalogTool, ConnectionEvent, Offered, Settings, Settled};
+use proctor_domain::connection::{Catalog, ConnectionEvent, Feature, Features, Offered, Settings, Settled};
 use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::purpose_keys::PurposeKeysEvent;
 use proctor_domain::session::SessionEvent;
@@ -271,6 +271,9 @@ fn session<'a>(
         }
         Event::ManifestServed { .. }
         | Event::ToolCallAdmitted { .. }
+        | Event::InputRequested { .. }
+        | Event::InputGiven { .. }
+        | Event::LogLevelSet { .. }
         | Event::ToolCallRefused { .. }
         | Event::ToolCallRefusedAgain { .. }
         | Event::ToolCallCancelRequested { .. }
@@ -421,7 +424,8 @@ fn settings_details(settings: &Settings, generation: u32) -> Json {
 fn catalog_details(catalog: &Catalog) -> Json {
     json!({
         "digest": catalog.digest,
-        "tools": catalog.tools.len(),
+        "tools": catalog.tools().count(),
+        "features": catalog.features.len(),
         "protocol_version": catalog.protocol_version,
         "era": catalog.era.code(),
     })
@@ -433,17 +437,17 @@ fn offered_details(offered: &Offered) -> Json {
         "digest": offered.digest,
         "changed": names(&offered.changed),
         "new": names(&offered.new),
-        "gone": offered.gone.iter().map(|name| escaped(name)).collect::<Vec<_>>(),
+        "gone": offered.gone.iter().map(escaped).collect::<Vec<_>>(),
     })
 }
 
-fn names(tools: &BTreeMap<String, CatalogTool>) -> Json {
-    tools.iter().map(|(name, tool)| json!({ "tool": escaped(name), "digest": tool.digest })).collect()
+fn names(features: &Features) -> Json {
+    features.iter().map(|(name, tool)| json!({ "tool": escaped(name), "digest": tool.digest })).collect()
 }
 
 /// Which definitions were in force, and which are from here on.
-fn settled_details(tools: &BTreeMap<String, Settled>, catalog: &str) -> Json {
-    let settled = |(name, settled): (&String, &Settled)| {
+fn settled_details(tools: &BTreeMap<Feature, Settled>, catalog: &str) -> Json {
+    let settled = |(name, settled): (&Feature, &Settled)| {
         let to = settled.to.as_ref().map(|tool| &tool.digest);
         json!({ "tool": escaped(name), "from": settled.from, "to": to })
     };
@@ -451,8 +455,8 @@ fn settled_details(tools: &BTreeMap<String, Settled>, catalog: &str) -> Json {
 }
 
 /// A name that an upstream chose.
-fn escaped(name: &str) -> String {
-    name.escape_debug().to_string()
+fn escaped(feature: &Feature) -> String {
+    feature.to_string().escape_debug().to_string()
 }
 
 /// Names only: descriptions and fixed arguments can be long, and stand in the event.
@@ -469,6 +473,19 @@ fn definition_details(definition: &Definition) -> Json {
         Capture::None => "none",
     };
     let mut details = json!({ "tools": tools, "capture": capture });
+    let prompts = definition.prompts.iter().zip(definition.prompt_names());
+    let prompts: Vec<Json> = prompts
+        .map(|(it, name)| json!({ "connection": it.connection, "prompt": it.prompt, "name": name }))
+        .collect();
+    for (what, exposed) in [
+        ("prompts", prompts),
+        ("resources", definition.resources.iter().map(|it| json!(it)).collect()),
+        ("resource_templates", definition.resource_templates.iter().map(|it| json!(it)).collect()),
+    ] {
+        if !exposed.is_empty() {
+            details[what] = exposed.into();
+        }
+    }
     if let Some(login) = &definition.login {
         details["login"] = json!(login);
     }

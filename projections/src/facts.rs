@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use proctor_domain::session::{Route, SessionEvent};
+use proctor_domain::virtual_server::Method;
 use proctor_domain::{Event, Recorded};
 
 /// What a session was opened with.
@@ -28,7 +29,7 @@ pub struct CallFacts {
     pub position: i64,
     /// When that was recorded.
     pub started_at_us: i64,
-    /// The connection and the tool as the agent named it; nothing where there was no route.
+    /// The connection, and under which name the call is counted; nothing where there was no route.
     pub route: Option<(Arc<str>, Arc<str>)>,
     /// Size of the arguments, in bytes.
     pub arguments_bytes: i64,
@@ -65,6 +66,9 @@ pub fn needs(recorded: &Recorded) -> Needs<'_> {
         | SessionEvent::ToolCallAdmitted { .. }
         | SessionEvent::ToolCallRefused { .. }
         | SessionEvent::ToolCallCancelRequested { .. }
+        | SessionEvent::InputRequested { .. }
+        | SessionEvent::InputGiven { .. }
+        | SessionEvent::LogLevelSet { .. }
         | SessionEvent::SessionRevoked { .. } => None,
     };
     Needs { session: Some(&recorded.stream.id), call }
@@ -97,6 +101,15 @@ impl SessionFacts {
 }
 
 impl CallFacts {
+    /// Under which name a call is counted: its tool's, or its method's with what it was for.
+    #[must_use]
+    pub fn counted_as(method: &str, tool: &str) -> Arc<str> {
+        match Method::named(method) {
+            Some(Method::ToolsCall) | None => tool.into(),
+            Some(method) => format!("{} {tool}", method.name()).trim_end().into(),
+        }
+    }
+
     /// The call that `recorded` begins, if it does, of which [`Self::of`] then knows the facts.
     #[must_use]
     pub fn begun_by(recorded: &Recorded) -> Option<&str> {
@@ -110,7 +123,9 @@ impl CallFacts {
         let facts = Self {
             position: position(recorded),
             started_at_us: recorded.place.recorded_at.0,
-            route: begun.route.map(|route| (route.connection.as_str().into(), begun.tool.into())),
+            route: begun.route.map(|route| {
+                (route.connection.as_str().into(), Self::counted_as(begun.method.name(), begun.tool))
+            }),
             arguments_bytes: i64::try_from(begun.arguments_bytes).unwrap_or(i64::MAX),
         };
         Some((begun.call, facts))
@@ -119,6 +134,7 @@ impl CallFacts {
 
 struct Begun<'a> {
     call: &'a str,
+    method: Method,
     tool: &'a str,
     route: Option<&'a Route>,
     arguments_bytes: u64,
@@ -127,17 +143,21 @@ struct Begun<'a> {
 fn begun_by(recorded: &Recorded) -> Option<Begun<'_>> {
     let Event::Session(event) = &recorded.event else { return None };
     match event {
-        SessionEvent::ToolCallAdmitted { call, tool, route, arguments_bytes, .. } => {
-            Some(Begun { call: call.as_str(), tool, route: Some(route), arguments_bytes: *arguments_bytes })
+        SessionEvent::ToolCallAdmitted { call, method, tool, route, arguments_bytes, .. } => {
+            let (call, arguments_bytes) = (call.as_str(), *arguments_bytes);
+            Some(Begun { call, method: *method, tool, route: Some(route), arguments_bytes })
         }
-        SessionEvent::ToolCallRefused { call, tool, route, arguments_bytes, .. } => {
-            let route = route.as_ref();
-            Some(Begun { call: call.as_str(), tool, route, arguments_bytes: *arguments_bytes })
+        SessionEvent::ToolCallRefused { call, method, tool, route, arguments_bytes, .. } => {
+            let (call, arguments_bytes) = (call.as_str(), *arguments_bytes);
+            Some(Begun { call, method: *method, tool, route: route.as_ref(), arguments_bytes })
         }
         SessionEvent::SessionOpened { .. }
         | SessionEvent::ManifestServed { .. }
         | SessionEvent::ToolCallRefusedAgain { .. }
         | SessionEvent::ToolCallCancelRequested { .. }
+        | SessionEvent::InputRequested { .. }
+        | SessionEvent::InputGiven { .. }
+        | SessionEvent::LogLevelSet { .. }
         | SessionEvent::ToolCallEnded { .. }
         | SessionEvent::ToolCallAbandoned { .. }
         | SessionEvent::SessionRevoked { .. } => None,

@@ -1,4 +1,5 @@
-//! What `tools/list` answers for a virtual server: the tool definitions as its agents see them.
+//! What a virtual server's lists answer: the definitions of tools, prompts and resource templates as its
+//! agents see them.
 //!
 //! **Invariants.** A definition that the administrator did not change is served byte for byte as
 //! the upstream gave it. In one that was changed, everything else keeps its bytes and its place,
@@ -11,7 +12,8 @@ mod raw_object;
 use std::sync::Arc;
 
 use proctor_domain::Name;
-use proctor_domain::virtual_server::{Definition, ExposedTool};
+use proctor_domain::connection::Feature;
+use proctor_domain::virtual_server::{Definition, ExposedPrompt, ExposedTool, Resources};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -20,14 +22,14 @@ pub use arguments::{ArgumentsError, merge_arguments};
 pub use header_params::HeaderParam;
 use raw_object::{NotAnObject, RawObject};
 
-/// A tool as its connection's catalog has it.
+/// A tool, a prompt or a resource template as its connection's catalog has it.
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogDefinition<'a> {
     /// The definition, exactly as the upstream gave it.
     pub definition: &'a RawValue,
     /// SHA-256 of its bytes, in hexadecimal.
     pub digest: &'a str,
-    /// Whether the upstream says that it changes nothing.
+    /// Whether it changes nothing, as far as the upstream says.
     pub read_only: bool,
 }
 
@@ -56,59 +58,117 @@ pub struct ManifestTool {
     pub fixed_arguments: Map<String, Value>,
 }
 
-/// The tools of a virtual server, in the administrator's order.
+/// A prompt or a resource template as agents see it.
+#[derive(Debug, Clone)]
+pub struct ManifestEntry {
+    /// Its name for the agent: a prompt's name, or a template.
+    pub name: String,
+    /// The connection that offers it.
+    pub connection: Name,
+    /// What it is there.
+    pub feature: Feature,
+    /// What its list says of it.
+    pub definition: Box<RawValue>,
+    /// SHA-256 of the upstream's definition, in hexadecimal: the one that the catalog pins.
+    pub definition_digest: String,
+}
+
+/// A list of them.
+#[derive(Debug, Clone)]
+pub struct ManifestList {
+    /// In the administrator's order.
+    pub entries: Vec<ManifestEntry>,
+    /// SHA-256 over the served definitions; see [`digest_of`].
+    pub digest: String,
+}
+
+/// What a virtual server shows, in the administrator's order.
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// The tools.
     pub tools: Vec<Arc<ManifestTool>>,
-    /// SHA-256 over the served definitions in order, each with its length in bytes in front
-    /// (64 bits, big-endian), in hexadecimal.
+    /// The prompts.
+    pub prompts: Arc<ManifestList>,
+    /// The resource templates.
+    pub resource_templates: Arc<ManifestList>,
+    /// SHA-256 over the served definitions of tools; see [`digest_of`].
     pub digest: String,
 }
 
 /// A catalog's definition that cannot be changed as the administrator wants.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "failed to list tool {tool:?} of connection \"{connection}\": {wrong}: expose it without another \
-     name, description or fixed arguments, or have its server corrected and refresh the catalog"
+    "failed to list the {} {:?} of connection \"{connection}\": {wrong}: expose it without another \
+     name, description or fixed arguments, or have its server corrected and refresh the catalog",
+    .feature.kind(), .feature.name()
 )]
 pub struct ManifestError {
-    /// The connection that offers the tool.
+    /// The connection that offers it.
     pub connection: Name,
-    /// The tool's name there.
-    pub tool: String,
+    /// What it is there.
+    pub feature: Feature,
     /// What is wrong with its definition.
     pub wrong: String,
 }
 
 impl Manifest {
-    /// Lists what `definition` exposes, taking each tool from its connection's catalog. A tool
-    /// that its connection does not offer (any more) is left out.
+    /// Lists what `definition` exposes, taking each definition from its connection's catalog. What its
+    /// connection does not offer (any more) is left out.
     ///
     /// # Errors
-    /// When a tool is to be changed whose definition is not of the form that MCP prescribes.
+    /// When something is to be changed whose definition is not of the form that MCP prescribes.
     pub fn of<'a>(
         definition: &Definition,
-        mut catalog: impl FnMut(&Name, &str) -> Option<CatalogDefinition<'a>>,
+        mut catalog: impl FnMut(&Name, &Feature) -> Option<CatalogDefinition<'a>>,
     ) -> Result<Self, ManifestError> {
         let mut tools = Vec::with_capacity(definition.tools.len());
         for (exposed, name) in definition.tools.iter().zip(definition.tool_names()) {
-            if let Some(cataloged) = catalog(&exposed.connection, &exposed.tool) {
+            let feature = Feature::Tool(exposed.tool.clone());
+            if let Some(cataloged) = catalog(&exposed.connection, &feature) {
                 let tool = ManifestTool::of(exposed, name, cataloged).map_err(|wrong| ManifestError {
                     connection: exposed.connection.clone(),
-                    tool: exposed.tool.clone(),
+                    feature,
                     wrong,
                 })?;
                 tools.push(Arc::new(tool));
             }
         }
-        Ok(Self::of_tools(tools))
+        let mut prompts = Vec::with_capacity(definition.prompts.len());
+        for (ExposedPrompt { connection, prompt, description, .. }, name) in
+            definition.prompts.iter().zip(definition.prompt_names())
+        {
+            let feature = Feature::Prompt(prompt.clone());
+            if let Some(cataloged) = catalog(connection, &feature) {
+                let another = (name != *prompt).then_some(("name", name.as_str()));
+                let another = [another, description.as_deref().map(|text| ("description", text))];
+                prompts.push(ManifestEntry::of(connection, feature, name.clone(), cataloged, another)?);
+            }
+        }
+        let resources = Resources::of(definition);
+        let mut templates = Vec::with_capacity(definition.resource_templates.len());
+        for exposed in &definition.resource_templates {
+            let feature = Feature::ResourceTemplate(exposed.uri_template.clone());
+            if let Some(cataloged) = catalog(&exposed.connection, &feature) {
+                let name = resources.shown_template(&exposed.connection, &exposed.uri_template).into_owned();
+                let another = (name != exposed.uri_template).then_some(("uriTemplate", name.as_str()));
+                let connection = &exposed.connection;
+                let entry = ManifestEntry::of(connection, feature, name.clone(), cataloged, [another, None])?;
+                templates.push(entry);
+            }
+        }
+        Ok(Self {
+            digest: digest_of(tools.iter().map(|tool| &*tool.definition)),
+            tools,
+            prompts: ManifestList::of(prompts),
+            resource_templates: ManifestList::of(templates),
+        })
     }
 
-    /// What is left for one session: only the tools that `shown` keeps.
+    /// What is left for one session: of the tools only those that `shown` keeps.
     #[must_use]
     pub fn narrowed(&self, mut shown: impl FnMut(&ManifestTool) -> bool) -> Self {
-        Self::of_tools(self.tools.iter().filter(|tool| shown(tool)).cloned().collect())
+        let tools: Vec<_> = self.tools.iter().filter(|tool| shown(tool)).cloned().collect();
+        Self { digest: digest_of(tools.iter().map(|tool| &*tool.definition)), tools, ..self.clone() }
     }
 
     /// The tool that the agent calls by `name`.
@@ -116,15 +176,48 @@ impl Manifest {
     pub fn tool(&self, name: &str) -> Option<&Arc<ManifestTool>> {
         self.tools.iter().find(|tool| tool.name == name)
     }
+}
 
-    fn of_tools(tools: Vec<Arc<ManifestTool>>) -> Self {
-        let mut hash = Sha256::new();
-        for tool in &tools {
-            let bytes = tool.definition.get().as_bytes();
-            hash.update((bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
-        }
-        Self { tools, digest: hex::encode(hash.finalize()) }
+/// SHA-256 over definitions in order, each with its length in bytes in front (64 bits, big-endian), in
+/// hexadecimal.
+#[must_use]
+pub fn digest_of<'d>(definitions: impl IntoIterator<Item = &'d RawValue>) -> String {
+    let mut hash = Sha256::new();
+    for definition in definitions {
+        let bytes = definition.get().as_bytes();
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    hex::encode(hash.finalize())
+}
+
+impl ManifestList {
+    fn of(entries: Vec<ManifestEntry>) -> Arc<Self> {
+        let digest = digest_of(entries.iter().map(|entry| &*entry.definition));
+        Arc::new(Self { entries, digest })
+    }
+}
+
+impl ManifestEntry {
+    fn of(
+        connection: &Name,
+        feature: Feature,
+        name: String,
+        cataloged: CatalogDefinition<'_>,
+        another: [Option<(&str, &str)>; 2],
+    ) -> Result<Self, ManifestError> {
+        let definition = match another.iter().any(Option::is_some) {
+            false => cataloged.definition.to_owned(),
+            true => {
+                let mut edited = object(cataloged.definition, "its definition").map_err(|wrong| {
+                    ManifestError { connection: connection.clone(), feature: feature.clone(), wrong }
+                })?;
+                another.into_iter().flatten().for_each(|(key, text)| edited.set(key, raw(text)));
+                edited.to_raw()
+            }
+        };
+        let definition_digest = cataloged.digest.to_owned();
+        Ok(Self { name, connection: connection.clone(), feature, definition, definition_digest })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `tools/list` showed to whom, by the manifest's hash.
+//! What lists showed to whom, by the manifest's hash.
 
 use proctor_domain::Recorded;
 use proctor_domain::session::SessionEvent;
@@ -13,7 +13,7 @@ pub(crate) fn project<'a>(
     known: Known<'_>,
     changes: &mut Vec<RowChange<'a>>,
 ) -> Result<(), Unfounded> {
-    if let SessionEvent::ManifestServed { manifest, version, tools, client, times } = event {
+    if let SessionEvent::ManifestServed { list, manifest, version, tools, client, times } = event {
         let session = known.session_of(recorded)?;
         changes.push(RowChange {
             change: Change::Insert,
@@ -25,6 +25,7 @@ pub(crate) fn project<'a>(
                 (column::subject, (&session.subject).into()),
                 (column::virtual_server, (&session.virtual_server).into()),
                 (column::version, (*version).into()),
+                (column::list, list.code().into()),
                 (column::manifest, manifest.as_str().into()),
                 (column::tools, (*tools).into()),
                 (column::times, Value::count(*times)),

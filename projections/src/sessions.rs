@@ -75,6 +75,9 @@ pub(crate) fn project<'a>(
         }
         SessionEvent::ManifestServed { .. }
         | SessionEvent::ToolCallCancelRequested { .. }
+        | SessionEvent::InputRequested { .. }
+        | SessionEvent::InputGiven { .. }
+        | SessionEvent::LogLevelSet { .. }
         | SessionEvent::ToolCallEnded { .. }
         | SessionEvent::ToolCallAbandoned { .. } => {}
     }

@@ -79,21 +79,21 @@ tables! {
     }
     /// Which sessions carry a label.
     SessionLabels = session_labels (label_index: Text, position: Integer) {}
-    /// One row per tool call, at the position of its admission or refusal.
+    /// One row per tool call or other request for an upstream, at the position of its admission or refusal.
     ToolCalls = tool_calls (position: Integer) {
         call_id: Text, started_at_us: Integer, ended_at_us: Integer, ended_position: Integer,
         subject: Text, session: Text, virtual_server: Text, version: Integer, connection: Text,
         tool: Text, upstream_tool: Text, definition: Text, catalog: Text, generation: Integer,
-        user_generation: Integer, replica: Text, outcome: Text, reason: Text, duration_us: Integer, arguments_bytes: Integer,
+        user_generation: Integer, replica: Text, method: Text, continues: Text, outcome: Text, reason: Text, duration_us: Integer, arguments_bytes: Integer,
         result_bytes: Integer, client_name: Text, client_version: Text, protocol_version: Text,
         trace_id: Text, repeats: Integer, late: Integer,
     }
     /// Which tool calls were made in a session that carries a label.
     CallLabels = call_labels (label_index: Text, position: Integer) {}
-    /// One row per recorded answer to `tools/list`.
+    /// One row per recorded answer to a list.
     ManifestsServed = manifests_served (position: Integer) {
         served_at_us: Integer, session: Text, subject: Text, virtual_server: Text,
-        version: Integer, manifest: Text, tools: Integer, times: Integer, client_name: Text,
+        version: Integer, list: Text, manifest: Text, tools: Integer, times: Integer, client_name: Text,
         client_version: Text, protocol_version: Text,
     }
     /// One row per administrative act.

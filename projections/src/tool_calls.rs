@@ -1,7 +1,8 @@
-//! The audit trail's first half: one row per tool call.
+//! The audit trail's first half: one row per tool call or other request for an upstream.
 
-use proctor_domain::Recorded;
 use proctor_domain::session::{Cause, Client, Outcome, Route, SessionEvent};
+use proctor_domain::virtual_server::Method;
+use proctor_domain::{CallId, Recorded};
 
 use crate::column::tool_calls as column;
 use crate::facts::position;
@@ -22,12 +23,21 @@ pub enum CallOutcome {
     Cancelled,
     /// The process that made it is gone; what became of it is not known.
     Abandoned,
+    /// The upstream wants input first; another call goes on from it.
+    InputRequired,
 }
 
 impl CallOutcome {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::InFlight, Self::Refused, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Abandoned];
+    pub const ALL: &'static [Self] = &[
+        Self::InFlight,
+        Self::Refused,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Abandoned,
+        Self::InputRequired,
+    ];
 
     /// The stable code, as stored and shown.
     #[must_use]
@@ -39,6 +49,7 @@ impl CallOutcome {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Abandoned => "abandoned",
+            Self::InputRequired => "input_required",
         }
     }
 
@@ -52,6 +63,7 @@ impl CallOutcome {
     pub(crate) fn of(outcome: &Outcome) -> (Self, Option<&str>) {
         match outcome {
             Outcome::Succeeded => (Self::Succeeded, None),
+            Outcome::InputRequired => (Self::InputRequired, None),
             Outcome::Failed(code) => (Self::Failed, Some(code)),
             Outcome::Cancelled(cause) => (
                 Self::Cancelled,
@@ -68,6 +80,7 @@ impl CallOutcome {
 /// What admission and refusal have in common.
 struct Begun<'a> {
     call: &'a str,
+    method: Method,
     tool: &'a str,
     route: Option<&'a Route>,
     client: &'a Client,
@@ -85,6 +98,7 @@ pub(crate) fn project<'a>(
     match event {
         SessionEvent::ToolCallAdmitted {
             call,
+            method,
             tool,
             route,
             replica,
@@ -92,9 +106,11 @@ pub(crate) fn project<'a>(
             client,
             trace,
             arguments_bytes,
+            continues,
         } => {
             let begun = Begun {
                 call: call.as_str(),
+                method: *method,
                 tool,
                 route: Some(route),
                 client,
@@ -104,14 +120,24 @@ pub(crate) fn project<'a>(
             let session = known.session_of(recorded)?;
             let mut row = begin(recorded, session, &begun, changes);
             row.push((column::replica, replica.as_str().into()));
+            row.push((column::continues, continues.as_ref().map(CallId::as_str).into()));
             row.push((column::outcome, CallOutcome::InFlight.code().into()));
             changes.push(insert(recorded, row));
         }
         SessionEvent::ToolCallRefused {
-            call, tool, reason, route, client, trace, arguments_bytes, ..
+            call,
+            method,
+            tool,
+            reason,
+            route,
+            client,
+            trace,
+            arguments_bytes,
+            ..
         } => {
             let begun = Begun {
                 call: call.as_str(),
+                method: *method,
                 tool,
                 route: route.as_ref(),
                 client,
@@ -152,6 +178,9 @@ pub(crate) fn project<'a>(
         SessionEvent::SessionOpened { .. }
         | SessionEvent::ManifestServed { .. }
         | SessionEvent::ToolCallCancelRequested { .. }
+        | SessionEvent::InputRequested { .. }
+        | SessionEvent::InputGiven { .. }
+        | SessionEvent::LogLevelSet { .. }
         | SessionEvent::SessionRevoked { .. } => {}
     }
     Ok(())
@@ -178,6 +207,7 @@ fn begin<'a>(
         (column::subject, (&session.subject).into()),
         (column::session, Value::from(&*recorded.stream.id)),
         (column::virtual_server, (&session.virtual_server).into()),
+        (column::method, begun.method.name().into()),
         (column::tool, begun.tool.into()),
         (column::arguments_bytes, Value::count(begun.arguments_bytes)),
         (column::client_name, begun.client.name.as_str().into()),
@@ -192,7 +222,7 @@ fn begin<'a>(
             (column::version, route.version.into()),
             (column::connection, route.connection.as_str().into()),
             (column::upstream_tool, route.tool.as_str().into()),
-            (column::definition, route.definition.as_str().into()),
+            (column::definition, route.definition.as_deref().into()),
             (column::catalog, route.catalog.as_str().into()),
             (column::generation, route.generation.into()),
         ]);

@@ -65,6 +65,9 @@ pub(crate) fn project<'a>(
         | SessionEvent::ManifestServed { .. }
         | SessionEvent::ToolCallAdmitted { .. }
         | SessionEvent::ToolCallCancelRequested { .. }
+        | SessionEvent::InputRequested { .. }
+        | SessionEvent::InputGiven { .. }
+        | SessionEvent::LogLevelSet { .. }
         | SessionEvent::SessionRevoked { .. } => {}
     }
     Ok(())

@@ -18,6 +18,7 @@ use proctor_domain::virtual_server::VirtualServerEvent;
 use proctor_domain::{CallId, Event, Name, Position, ReplicaId, SessionId, SubjectId};
 use tokio_util::sync::CancellationToken;
 
+use super::inputs::Inputs;
 use crate::journal::{Delivered, Listener};
 
 /// How long the outcome of a call that nobody holds any more may still come by itself.
@@ -97,13 +98,14 @@ pub struct Calls {
     replica: ReplicaId,
     table: DashMap<CallId, Entry>,
     orphans: Mutex<HashMap<CallId, Orphan>>,
+    inputs: Arc<Inputs>,
 }
 
 impl Calls {
     /// An empty table.
     #[must_use]
     pub fn new(replica: ReplicaId) -> Arc<Self> {
-        Arc::new(Self { replica, table: DashMap::new(), orphans: Mutex::default() })
+        Arc::new(Self { replica, table: DashMap::new(), orphans: Mutex::default(), inputs: Arc::default() })
     }
 
     /// Enters a call that is about to ask for its admission.
@@ -130,6 +132,12 @@ impl Calls {
         };
         self.table.insert(call.clone(), entry);
         Flight { call, calls: Arc::clone(self), token, cause }
+    }
+
+    /// The wishes for input that calls of this process wait for.
+    #[must_use]
+    pub fn inputs(&self) -> &Arc<Inputs> {
+        &self.inputs
     }
 
     /// Cancels one call, if it is of this process and still on its way.
@@ -196,7 +204,7 @@ impl Calls {
         self.table.iter().filter(|entry| covered(entry)).for_each(|entry| entry.cancel(cause));
     }
 
-    fn deliver_session(&self, id: &str, event: &SessionEvent) {
+    fn deliver_session(&self, id: &str, at: Position, event: &SessionEvent) {
         match event {
             SessionEvent::ToolCallAdmitted { call, route, replica, .. } if *replica == self.replica => {
                 match self.table.get_mut(call) {
@@ -214,11 +222,14 @@ impl Calls {
                 self.cancel_where(Cause::Revocation, |entry| entry.session.as_str() == id);
             }
             SessionEvent::ToolCallCancelRequested { call } => self.cancel(call, Cause::Agent),
+            SessionEvent::InputGiven { input, .. } => self.inputs.given(input, at),
             SessionEvent::SessionOpened { .. }
             | SessionEvent::ManifestServed { .. }
             | SessionEvent::ToolCallAdmitted { .. }
             | SessionEvent::ToolCallRefused { .. }
-            | SessionEvent::ToolCallRefusedAgain { .. } => {}
+            | SessionEvent::ToolCallRefusedAgain { .. }
+            | SessionEvent::InputRequested { .. }
+            | SessionEvent::LogLevelSet { .. } => {}
         }
     }
 }
@@ -229,7 +240,7 @@ impl Listener for Calls {
             let id = &*recorded.stream.id;
             let at = recorded.place.position;
             match &recorded.event {
-                Event::Session(event) => self.deliver_session(id, event),
+                Event::Session(event) => self.deliver_session(id, at, event),
                 Event::Subject(
                     SubjectEvent::SubjectSessionsCut { .. } | SubjectEvent::SubjectBlocked { .. },
                 ) => self.cancel_where(Cause::Revocation, |entry| {

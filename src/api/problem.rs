@@ -171,6 +171,12 @@ codes! {
     CatalogNotRead = 422 "catalog_not_read" "The definition rests on a catalog that was never read";
     /// A tool that is not there.
     UnknownTool = 422 "unknown_tool" "It names an unknown tool";
+    /// A prompt that is not there.
+    UnknownPrompt = 422 "unknown_prompt" "It names an unknown prompt";
+    /// A resource template that is not there.
+    UnknownResourceTemplate = 422 "unknown_resource_template" "It names an unknown resource template";
+    /// A resource of a connection that offers none.
+    NoResources = 422 "no_resources" "It names a resource of a connection that offers none";
     /// A tool that nobody has approved yet.
     ToolHeld = 422 "tool_held" "It names a tool that is held until it is approved";
     /// A fixed argument that the tool does not have.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use proctor_domain::Name;
 use proctor_domain::api_key::ApiKeyError;
-use proctor_domain::connection::ConnectionError;
+use proctor_domain::connection::{ConnectionError, Feature};
 use proctor_domain::identity_provider::IdentityProviderError;
 use proctor_domain::purpose_keys::PurposeKeysError;
 use proctor_domain::session::SessionError;
@@ -65,10 +65,18 @@ impl From<ConnectionError> for Problem {
             ConnectionError::Retired => Code::ConnectionRetired,
             ConnectionError::Reconfigured => Code::ConnectionReconfigured,
             ConnectionError::OfferedOtherwise => Code::CatalogChanged,
-            ConnectionError::NoSuchTool { .. } => Code::UnknownTool,
+            ConnectionError::NoSuchTool { tool, .. } => unknown(tool),
             ConnectionError::Settings(_) => Code::InvalidConnection,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+fn unknown(feature: &Feature) -> Code {
+    match feature {
+        Feature::Tool(_) => Code::UnknownTool,
+        Feature::Prompt(_) => Code::UnknownPrompt,
+        Feature::ResourceTemplate(_) => Code::UnknownResourceTemplate,
     }
 }
 
@@ -82,8 +90,9 @@ impl From<VirtualServerError> for Problem {
             VirtualServerError::UnknownConnection { .. } => Code::UnknownConnection,
             VirtualServerError::UnknownProvider { .. } => Code::UnknownIdentityProvider,
             VirtualServerError::NoCatalog(_) => Code::CatalogNotRead,
-            VirtualServerError::UnknownTool { .. } => Code::UnknownTool,
-            VirtualServerError::HeldTool { .. } => Code::ToolHeld,
+            VirtualServerError::UnknownFeature { feature, .. } => unknown(feature),
+            VirtualServerError::NoResources(_) => Code::NoResources,
+            VirtualServerError::HeldFeature { .. } => Code::ToolHeld,
         };
         Self::new(code, error.to_string())
     }
@@ -119,6 +128,9 @@ impl From<SessionError> for Problem {
             SessionError::Exists
             | SessionError::UnknownCall(_)
             | SessionError::CallExists(_)
+            | SessionError::TooManyInputs
+            | SessionError::TooManyLogLevels
+            | SessionError::Ended
             // Nor is a session of a login opened at this one.
             | SessionError::NoLogin { .. }
             | SessionError::ProviderNotInUse(_)
@@ -294,8 +306,11 @@ mod tests {
     #[test]
     fn unknown_is_404_taken_is_409_and_nonsense_is_422() {
         let name = Name::new("gmail").unwrap();
-        let unknown_tool =
-            VirtualServerError::UnknownTool { connection: name, tool: "x".into(), known: vec!["y".into()] };
+        let unknown_tool = VirtualServerError::UnknownFeature {
+            connection: name,
+            feature: "x".into(),
+            known: vec!["y".into()],
+        };
         for (problem, status) in [
             (Problem::from(ConnectionError::Unknown), 404),
             (Problem::from(AskError::Nonsense(VirtualServerError::Unknown)), 404),

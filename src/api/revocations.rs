@@ -133,7 +133,7 @@ async fn exposing(proctor: &Proctor, connection: &Name) -> Result<Vec<Name>, Pro
     let mut exposing = Vec::new();
     for id in proctor.journal.reader().stream_ids("virtual_server").await? {
         let server = proctor.directory.state::<VirtualServer>(&id).await?;
-        if server.definition().tools.iter().any(|tool| tool.connection == *connection) {
+        if server.definition().connections().contains(connection) {
             exposing.extend(Name::new(&id));
         }
     }

@@ -103,6 +103,13 @@ impl Shown {
         println!("{}", self.laid_out(items, columns));
     }
 
+    /// A further table, where there is anything in it.
+    pub(super) fn table_if_any(&self, items: &Value, columns: &[(&str, &str)]) {
+        if let Some(items) = items.as_array().filter(|items| !items.is_empty()) {
+            println!("\n{}", self.laid_out(items, columns));
+        }
+    }
+
     fn laid_out(&self, items: &[Value], columns: &[(&str, &str)]) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING);

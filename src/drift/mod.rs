@@ -14,6 +14,7 @@ mod seen;
 mod watcher;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use proctor_domain::connection::ConnectionEvent;
@@ -30,6 +31,7 @@ use crate::journal::{Delivered, Listener};
 pub struct Drifts {
     news: Mutex<BTreeMap<String, News>>,
     bell: Notify,
+    form_read_by_all: AtomicU32,
 }
 
 /// What has become known of one connection since it was last taken.
@@ -48,6 +50,12 @@ impl Drifts {
     /// Somebody has looked at a connection's upstream, with this generation of its settings.
     pub fn found(&self, connection: &Name, generation: u32, list_changed: bool) {
         self.put(connection.as_str(), |news| news.speaks = Some((generation, list_changed)));
+    }
+
+    /// The newest form of events that every live replica reads, as far as that was found out.
+    #[must_use]
+    pub fn form_read_by_all(&self) -> u32 {
+        self.form_read_by_all.load(Ordering::Relaxed)
     }
 
     /// A connection's upstream is to be looked at soon.

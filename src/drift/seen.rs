@@ -3,17 +3,16 @@
 //! **Invariants.** A definition that says the same as the one in force, only in another order of members
 //! or with other white space, is taken for it: some servers write theirs differently each time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proctor_domain::connection::{
-    Catalog, CatalogTool, Connection, Drift, Era, Narrowed, Observation, narrows,
+    Catalog, Connection, Drift, Era, Features, Narrowed, Observation, Pinned, narrows,
 };
 use serde_json::Value;
 
 use crate::journal::SideWrite;
 use crate::manifests::{Manifests, ManifestsError};
-use crate::upstream;
+use crate::upstream::{self, Probed};
 
 /// What was seen, and the definitions that are to be kept of it.
 pub struct Seen {
@@ -25,22 +24,23 @@ pub struct Seen {
 
 /// What was found, as a catalog, and its definitions.
 #[must_use]
-pub fn cataloged(found: &upstream::Catalog, era: upstream::Era, version: &str) -> (Catalog, Vec<SideWrite>) {
-    let tools = found.tools.iter().map(|tool| (tool.name.clone(), pinned(tool)));
-    let era = match era {
+pub fn cataloged(found: &upstream::Catalog, probed: &Probed) -> (Catalog, Vec<SideWrite>) {
+    let features = found.features.iter().map(|defined| (defined.feature.clone(), pinned(defined)));
+    let era = match probed.era {
         upstream::Era::Legacy => Era::Legacy,
         upstream::Era::Modern => Era::Modern,
     };
-    let definitions = found.tools.iter().map(definition);
-    (Catalog::of(era, version.to_owned(), tools.collect()), definitions.collect())
+    let definitions = found.features.iter().map(definition);
+    let catalog = Catalog::of(era, probed.protocol_version.to_owned(), features.collect());
+    (Catalog { abilities: probed.abilities, ..catalog }, definitions.collect())
 }
 
-fn pinned(tool: &upstream::Tool) -> CatalogTool {
-    CatalogTool { digest: tool.digest.clone(), read_only: tool.read_only }
+fn pinned(defined: &upstream::Defined) -> Pinned {
+    Pinned { digest: defined.digest.clone(), read_only: defined.read_only }
 }
 
-fn definition(tool: &upstream::Tool) -> SideWrite {
-    SideWrite::Definition { digest: tool.digest.clone(), json: Arc::from(tool.definition.get()) }
+fn definition(defined: &upstream::Defined) -> SideWrite {
+    SideWrite::Definition { digest: defined.digest.clone(), json: Arc::from(defined.definition.get()) }
 }
 
 /// Holds what was found, perhaps on several ways, against what is in force at `connection`. Where one way
@@ -55,22 +55,22 @@ pub async fn observation(
     spoken: (Era, String),
     complete: bool,
 ) -> Result<Seen, ManifestsError> {
-    let in_force = connection.catalog().map(|catalog| &catalog.tools);
+    let in_force = connection.catalog().map(|catalog| &catalog.features);
     let policy = connection.settings().map(|settings| settings.drift).unwrap_or_default();
-    let mut tools: BTreeMap<String, CatalogTool> = BTreeMap::new();
+    let mut features = Features::new();
     let (mut side_writes, mut narrowed) = (Vec::new(), Vec::new());
-    for tool in found.iter().flat_map(|catalog| &catalog.tools) {
-        let known = in_force.and_then(|tools| tools.get(&tool.name));
-        let mut offered = pinned(tool);
+    for defined in found.iter().flat_map(|catalog| &catalog.features) {
+        let known = in_force.and_then(|features| features.get(&defined.feature));
+        let mut offered = pinned(defined);
         if let Some(known) = known.filter(|known| known.digest != offered.digest) {
             let before = manifests.definition(&known.digest).await?;
             let before: Value = serde_json::from_str(before.get()).unwrap_or_default();
-            let after: Value = serde_json::from_str(tool.definition.get()).unwrap_or_default();
+            let after: Value = serde_json::from_str(defined.definition.get()).unwrap_or_default();
             if before == after {
                 offered = known.clone();
             } else if policy == Drift::Narrowing && narrows(&before, &after) {
                 narrowed.push(Narrowed {
-                    tool: tool.name.clone(),
+                    tool: defined.feature.clone(),
                     from: known.digest.clone(),
                     to: offered.digest.clone(),
                 });
@@ -78,12 +78,12 @@ pub async fn observation(
         }
         let is_in_force = known == Some(&offered);
         if !is_in_force {
-            side_writes.push(definition(tool));
+            side_writes.push(definition(defined));
         }
-        if !is_in_force || !tools.contains_key(&tool.name) {
-            tools.insert(tool.name.clone(), offered);
+        if !is_in_force || !features.contains_key(&defined.feature) {
+            features.insert(defined.feature.clone(), offered);
         }
     }
-    let catalog = Catalog::of(spoken.0, spoken.1, tools);
+    let catalog = Catalog::of(spoken.0, spoken.1, features);
     Ok(Seen { observation: Observation { catalog, complete, narrowed }, side_writes })
 }

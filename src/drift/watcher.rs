@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use proctor_domain::{Name, ReplicaId};
@@ -69,6 +70,7 @@ pub async fn run(proctor: Arc<Proctor>) {
         listeners: JoinSet::new(),
         proctor,
     };
+    watcher.count_replicas().await;
     watcher.begin().await;
     loop {
         watcher.wait(&mut told).await;
@@ -200,7 +202,9 @@ impl Watcher {
         }
         match self.alive().await {
             Ok(leases) => {
-                self.all_can_read = leases.iter().all(|lease| lease.reads >= FORM);
+                let least = leases.iter().map(|lease| lease.reads).min().unwrap_or_default();
+                self.proctor.drifts.form_read_by_all.store(least, Ordering::Relaxed);
+                self.all_can_read = least >= FORM;
                 self.replicas = leases.into_iter().map(|lease| lease.replica).collect();
             }
             Err(error) => tracing::debug!(%error, "failed to count the replicas"),

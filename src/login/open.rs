@@ -221,7 +221,10 @@ fn refused(error: SessionError) -> NotOpened {
         | SessionError::UnknownTool { .. }
         | SessionError::Ttl(_)
         | SessionError::UnknownCall(_)
-        | SessionError::CallExists(_) => {
+        | SessionError::CallExists(_)
+        | SessionError::TooManyInputs
+        | SessionError::TooManyLogLevels
+        | SessionError::Ended => {
             tracing::error!(%message, "failed to open the session of a login");
             return NotOpened::Unavailable(
                 "failed to open a session for the login: see Proctor's log".to_owned(),

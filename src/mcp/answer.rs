@@ -25,10 +25,14 @@ pub(super) mod codes {
     pub const INTERNAL: i64 = -32603;
     /// JSON-RPC leaves it to the server: the call was not let through, or was stopped.
     pub const REFUSED: i64 = -32000;
+    /// MCP up to 2025-11-25: there is no such resource.
+    pub const RESOURCE_NOT_FOUND: i64 = -32002;
     /// MCP 2025-11-25: the user has to visit a URL first.
     pub const URL_ELICITATION_REQUIRED: i64 = -32042;
     /// MCP 2026-07-28: a header disagrees with the body.
     pub const HEADER_MISMATCH: i64 = -32020;
+    /// MCP 2026-07-28: it needs something that the client has not declared to be able to do.
+    pub const MISSING_CAPABILITY: i64 = -32021;
     /// MCP 2026-07-28: the protocol version is not supported.
     pub const UNSUPPORTED_VERSION: i64 = -32022;
 }
@@ -96,6 +100,15 @@ impl Fault {
             data.push_str(",\"call_id\":");
             push_text(&mut data, call);
         }
+        data.push('}');
+        self.with_data(data)
+    }
+
+    /// The same, with another text in `data`.
+    pub fn with_member(self, key: &str, text: &str) -> Self {
+        let Some(open) = self.data.as_deref().and_then(|data| data.strip_suffix('}')) else { return self };
+        let mut data = format!("{open},\"{key}\":");
+        push_text(&mut data, text);
         data.push('}');
         self.with_data(data)
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::answer::{Fault, codes};
+use super::answer::{Fault, codes, push_text};
 use super::members::{self, NotMembers, members, text};
 
 /// Deepest nesting of a message. What is recorded must also be readable by everything behind, and
@@ -25,7 +25,16 @@ pub(super) enum Message<'a> {
     /// It wants none.
     Notification(Request<'a>),
     /// It answers something that a server asked.
-    Answer,
+    Answer(Answered<'a>),
+}
+
+/// An answer to something that a server asked.
+#[derive(Debug)]
+pub(super) struct Answered<'a> {
+    pub id: &'a RawValue,
+    /// Its `result`, or its `error`.
+    pub value: &'a RawValue,
+    pub is_error: bool,
 }
 
 /// A request, or a notification, which has no id.
@@ -43,6 +52,15 @@ pub(super) struct Params<'a> {
     pub name: Option<&'a RawValue>,
     pub arguments: Option<&'a RawValue>,
     pub cursor: Option<&'a RawValue>,
+    pub uri: Option<&'a RawValue>,
+    pub level: Option<&'a RawValue>,
+    /// `ref`: what has an argument that is to be completed.
+    pub reference: Option<&'a RawValue>,
+    pub argument: Option<&'a RawValue>,
+    pub context: Option<&'a RawValue>,
+    /// What an upstream had asked for.
+    pub input_responses: Option<&'a RawValue>,
+    pub request_state: Option<&'a RawValue>,
     pub protocol_version: Option<&'a RawValue>,
     pub capabilities: Option<&'a RawValue>,
     pub client_info: Option<&'a RawValue>,
@@ -64,9 +82,29 @@ pub(super) struct Meta<'a> {
     pub traceparent: Option<Cow<'a, str>>,
     pub tracestate: Option<Cow<'a, str>>,
     pub baggage: Option<Cow<'a, str>>,
+    /// All else, as it goes on to upstreams.
+    pub others: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl Meta<'_> {
+    /// All else as an object, where there is any.
+    pub fn others(&self) -> Option<Box<RawValue>> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let mut json = String::from("{");
+        for (name, value) in &self.others {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            push_text(&mut json, name);
+            json.push(':');
+            json.push_str(value.get());
+        }
+        json.push('}');
+        RawValue::from_string(json).ok()
+    }
+
     /// Whether anything in it belongs to the modern era alone.
     pub fn is_modern(&self) -> bool {
         self.protocol_version.is_some()
@@ -125,16 +163,16 @@ pub(super) fn parse(body: &[u8]) -> Result<Message<'_>, Malformed<'_>> {
         return Err(refused("id must be an integer or a string".into()));
     }
     let Some(method) = outer.method else {
-        return match outer.answers && outer.id.is_some() {
-            true => Ok(Message::Answer),
-            false => Err(refused("method is missing".into())),
+        return match (outer.answer, outer.id) {
+            (Some((value, is_error)), Some(id)) => Ok(Message::Answer(Answered { id, value, is_error })),
+            _ => Err(refused("method is missing".into())),
         };
     };
     // Not even a string is always text: it may hold half of an escaped surrogate pair.
     let Some(method) = text(method) else {
         return Err(refused("method must be a string".into()));
     };
-    if outer.answers {
+    if outer.answer.is_some() {
         return Err(refused("a message with a method has neither result nor error".into()));
     }
     let params = Params::of(outer.params).map_err(|fault| Malformed { id, fault })?;
@@ -151,7 +189,8 @@ struct Outer<'a> {
     id: Option<&'a RawValue>,
     method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
-    answers: bool,
+    /// The value of `result` or `error`, and whether it is the latter.
+    answer: Option<(&'a RawValue, bool)>,
 }
 
 impl<'a> Outer<'a> {
@@ -161,7 +200,8 @@ impl<'a> Outer<'a> {
             "id" => self.id = Some(value),
             "method" => self.method = Some(value),
             "params" => self.params = Some(value),
-            "result" | "error" => self.answers = true,
+            "result" => self.answer = Some((value, false)),
+            "error" => self.answer = Some((value, true)),
             _ => {}
         }
     }
@@ -176,6 +216,13 @@ impl<'a> Params<'a> {
             "name" => params.name = Some(value),
             "arguments" => params.arguments = Some(value),
             "cursor" => params.cursor = Some(value),
+            "uri" => params.uri = Some(value),
+            "level" => params.level = Some(value),
+            "ref" => params.reference = Some(value),
+            "argument" => params.argument = Some(value),
+            "context" => params.context = Some(value),
+            "inputResponses" => params.input_responses = Some(value),
+            "requestState" => params.request_state = Some(value),
             "protocolVersion" => params.protocol_version = Some(value),
             "capabilities" => params.capabilities = Some(value),
             "clientInfo" => params.client_info = Some(value),
@@ -203,7 +250,7 @@ impl<'a> Meta<'a> {
             "traceparent" => meta.traceparent = text(value),
             "tracestate" => meta.tracestate = text(value),
             "baggage" => meta.baggage = text(value),
-            _ => {}
+            other => meta.others.push((other.to_owned().into(), value)),
         })
         .map_err(|wrong| unfit("params._meta", &wrong))?;
         if meta.progress_token.is_some_and(|token| !members::is_integer_or_text(token)) {

@@ -132,6 +132,12 @@ impl Link {
         }
     }
 
+    /// Asks the client something ahead of the answer. Unlike a notification it is never dropped.
+    pub fn ask(&self, json: &[u8]) {
+        self.events.borrow_mut().push_back(sse::event(json));
+        self.wake();
+    }
+
     fn end(&self, reply: &Reply) {
         if !reply.body.is_empty() {
             self.events.borrow_mut().push_back(sse::event(&reply.body));

@@ -121,6 +121,7 @@ impl Measures {
 pub(super) fn code(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Succeeded => "succeeded",
+        Outcome::InputRequired => "input_required",
         Outcome::Failed(_) => "failed",
         Outcome::Cancelled(_) => "cancelled",
     }

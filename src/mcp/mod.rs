@@ -10,20 +10,22 @@
 
 mod answer;
 mod auth;
+mod capabilities;
 mod client;
 mod envelope;
 mod gate;
 mod legacy;
 mod link;
+mod lists;
 mod login;
 mod measures;
 mod members;
 mod modern;
 mod repeats;
+mod resources_list;
 mod sse;
 mod streams;
 mod tool_call;
-mod tools_list;
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -41,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::proctor::Proctor;
 use crate::upstream::Gate;
-use answer::{Fault, Reply, codes, push_text};
+use answer::{Fault, codes, push_text};
 use auth::Caller;
 use envelope::Message;
 use link::{Accepts, Done, Link};
@@ -203,12 +205,11 @@ async fn handle(knock: Knock, body: Bytes) -> Done {
         Err(malformed) => return Done::Reply(malformed.fault.reply(malformed.id)),
     };
     match message {
-        // Nothing is asked of clients yet, so what a legacy one answers is answered with patience.
-        Message::Answer if modern::is_named(&knock.request) => {
+        Message::Answer(_) if modern::is_named(&knock.request) => {
             let fault = Fault::malformed(codes::INVALID_REQUEST, "a message must have a method");
             Done::Reply(fault.reply("null"))
         }
-        Message::Answer => Done::Reply(Reply::accepted()),
+        Message::Answer(answered) => Done::Reply(legacy::answered(&knock, &answered).await),
         Message::Notification(notification) if modern::speaks(&knock.request, &notification) => {
             Done::Reply(modern::notice(&knock, &notification))
         }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use proctor_domain::session::{Client, Session, SessionCommand};
+use proctor_domain::session::{Client, List, Session, SessionCommand};
 use proctor_domain::{CallId, Micros, SessionId};
 
 use crate::actors::Directory;
@@ -18,6 +18,7 @@ const COUNTS_MAX: usize = 100_000;
 /// A manifest that was served, as it stands in the journal.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
+    pub list: List,
     pub manifest: String,
     pub version: u32,
     pub tools: u32,
@@ -28,6 +29,7 @@ impl Served {
     pub fn command(&self, at: Micros, times: u64) -> SessionCommand {
         SessionCommand::RecordManifest {
             at,
+            list: self.list,
             manifest: self.manifest.clone(),
             version: self.version,
             tools: self.tools,
@@ -40,7 +42,7 @@ impl Served {
 #[derive(Default)]
 struct Counts {
     refusals: HashMap<(SessionId, CallId), u64>,
-    manifests: HashMap<(SessionId, String), (Served, u64)>,
+    manifests: HashMap<(SessionId, List, String), (Served, u64)>,
 }
 
 impl Counts {
@@ -49,7 +51,8 @@ impl Counts {
     }
 
     fn served(&mut self, session: SessionId, served: Served, times: u64) {
-        self.manifests.entry((session, served.manifest.clone())).or_insert((served, 0)).1 += times;
+        self.manifests.entry((session, served.list, served.manifest.clone())).or_insert((served, 0)).1 +=
+            times;
     }
 
     fn is_full(&self) -> bool {
@@ -94,7 +97,7 @@ impl Repeats {
                 self.with(|counts| counts.refused(session, call, times));
             }
         }
-        for ((session, _), (served, times)) in manifests {
+        for ((session, ..), (served, times)) in manifests {
             // At no minute of ours: a single repeat must not coalesce with what it repeats.
             let command = served.command(Micros(0), times);
             match directory.tell::<Session>(session.as_str(), command).await {

@@ -1,9 +1,9 @@
 //! Open streams of notifications: how many a session has, and what they tell.
 //!
-//! **Invariants.** A stream ends with its session. It tells that the tools have changed only after
+//! **Invariants.** A stream ends with its session. It tells that a list has changed only after
 //! this process shows the change, so that whoever asks then is not answered with the old list.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use dashmap::DashMap;
 use futures_util::stream::unfold;
-use proctor_domain::connection::{Connection, ConnectionEvent};
+use proctor_domain::connection::{Connection, ConnectionEvent, Feature};
 use proctor_domain::session::SessionEvent;
 use proctor_domain::subject::SubjectEvent;
 use proctor_domain::virtual_server::{VirtualServer, VirtualServerEvent};
@@ -73,12 +73,42 @@ impl Drop for Place {
     }
 }
 
+/// The lists that can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Listed {
+    Tools,
+    Prompts,
+    /// With their templates.
+    Resources,
+}
+
+impl Listed {
+    pub const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    /// The notification that says that it has changed.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources => "notifications/resources/list_changed",
+        }
+    }
+
+    fn of(feature: &Feature) -> Self {
+        match feature {
+            Feature::Tool(_) => Self::Tools,
+            Feature::Prompt(_) => Self::Prompts,
+            Feature::ResourceTemplate(_) => Self::Resources,
+        }
+    }
+}
+
 /// What a stream says.
 pub(super) struct Words {
     /// At its beginning.
     pub first: Option<Bytes>,
-    /// When the tools have changed.
-    pub changed: Option<Bytes>,
+    /// When a list has changed that is listened to.
+    pub changed: BTreeMap<Listed, Bytes>,
     /// At its end.
     pub last: Option<Bytes>,
 }
@@ -149,7 +179,7 @@ impl Subscription {
             Ok(event) => self.take_event(&event).await,
             // Some were missed: look for what they may have said.
             Err(RecvError::Lagged(_)) => match self.fresh_caller_is_alive().await {
-                true => self.tell_changed(),
+                true => self.tell_changed(Listed::ALL),
                 false => self.end(),
             },
             Err(RecvError::Closed) => self.end(),
@@ -177,19 +207,13 @@ impl Subscription {
                 if id == server.as_str() =>
             {
                 self.wait_for_server(event.sequence).await;
-                self.tell_changed();
+                self.tell_changed(Listed::ALL);
             }
-            Event::Connection(
-                ConnectionEvent::CatalogRefreshed { .. }
-                | ConnectionEvent::CatalogObserved { .. }
-                | ConnectionEvent::CatalogAccepted { .. }
-                | ConnectionEvent::CatalogApproved { .. }
-                | ConnectionEvent::ConnectionRetired { .. },
-            ) if self.shows(id).await => {
+            Event::Connection(change) if changes_lists(change) && self.shows(id).await => {
                 let directory = &self.proctor.directory;
                 // At worst the list that is asked for now is the old one.
                 let _ = directory.state_at_least::<Connection>(id, event.sequence).await;
-                self.tell_changed();
+                self.tell_changed(changed_lists(change));
             }
             Event::Connection(_)
             | Event::VirtualServer(_)
@@ -213,7 +237,7 @@ impl Subscription {
         let server = self.proctor.directory.state::<VirtualServer>(self.caller.server().as_str()).await;
         // Once too often does no harm.
         server.map_or(true, |server| {
-            server.definition().tools.iter().any(|tool| tool.connection.as_str() == connection)
+            server.definition().connections().iter().any(|name| name.as_str() == connection)
         })
     }
 
@@ -228,11 +252,13 @@ impl Subscription {
         }
     }
 
-    fn tell_changed(&mut self) {
-        if let Some(changed) = &self.words.changed
-            && self.waiting.is_empty()
-        {
-            self.waiting.push_back(changed.clone());
+    fn tell_changed(&mut self, lists: impl IntoIterator<Item = Listed>) {
+        for list in lists {
+            if let Some(changed) = self.words.changed.get(&list)
+                && !self.waiting.contains(changed)
+            {
+                self.waiting.push_back(changed.clone());
+            }
         }
     }
 
@@ -240,6 +266,33 @@ impl Subscription {
         self.over = true;
         self.waiting.extend(self.words.last.take());
     }
+}
+
+/// Whether what a virtual server shows may be another after this.
+fn changes_lists(event: &ConnectionEvent) -> bool {
+    match event {
+        ConnectionEvent::CatalogRefreshed { .. }
+        | ConnectionEvent::CatalogObserved { .. }
+        | ConnectionEvent::CatalogAccepted { .. }
+        | ConnectionEvent::CatalogApproved { .. }
+        | ConnectionEvent::ConnectionRetired { .. } => true,
+        ConnectionEvent::ConnectionRegistered { .. }
+        | ConnectionEvent::ConnectionReconfigured { .. }
+        | ConnectionEvent::ConnectionTested { .. }
+        | ConnectionEvent::ConnectionSessionsCut { .. } => false,
+    }
+}
+
+/// Which lists that may be; all where it is not said.
+fn changed_lists(event: &ConnectionEvent) -> BTreeSet<Listed> {
+    let lists: BTreeSet<Listed> = match event {
+        ConnectionEvent::CatalogObserved { offered, .. } => offered.names().map(Listed::of).collect(),
+        ConnectionEvent::CatalogAccepted { tools, .. } | ConnectionEvent::CatalogApproved { tools, .. } => {
+            tools.keys().map(Listed::of).collect()
+        }
+        _ => BTreeSet::new(),
+    };
+    if lists.is_empty() { Listed::ALL.into() } else { lists }
 }
 
 #[cfg(test)]

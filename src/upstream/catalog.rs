@@ -1,10 +1,12 @@
-//! The tools that an upstream offers, each definition kept as the bytes that were sent.
+//! What an upstream defines for agents: tools, prompts and resource templates, each definition kept as the
+//! bytes that were sent.
 //!
-//! **Invariants.** A definition's digest is over exactly the bytes that are kept. No two tools of a
-//! catalog have the same name. Pages, tools and bytes are bounded.
+//! **Invariants.** A definition's digest is over exactly the bytes that are kept. No two tools, prompts or
+//! templates of a catalog have the same name. Pages, definitions and bytes are bounded.
 
 use std::collections::HashSet;
 
+use proctor_domain::connection::Feature;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -20,18 +22,20 @@ use super::{
 const PAGES_MAX: usize = 200;
 /// MCP recommends names of up to 128 characters; longer ones are refused beyond this.
 const NAME_BYTES_MAX: usize = 512;
+/// The same of a resource template.
+const TEMPLATE_BYTES_MAX: usize = 2_048;
 
-/// One tool, as its upstream defines it.
+/// One tool, prompt or resource template, as its upstream defines it.
 #[derive(Clone, Debug)]
-pub struct Tool {
-    /// Its name.
-    pub name: String,
+pub struct Defined {
+    /// What it is, with its name.
+    pub feature: Feature,
     /// The whole definition, exactly as sent.
     pub definition: Box<RawValue>,
     /// SHA-256 of the definition's bytes, in lower-case hexadecimal.
     pub digest: String,
-    /// Whether it says of itself that it only reads (`annotations.readOnlyHint`). A hint by an
-    /// untrusted party: it may narrow what a session sees, never widen it.
+    /// Whether it only reads: what a tool says of itself (`annotations.readOnlyHint`), and true of all
+    /// else. A hint by an untrusted party: it may narrow what a session sees, never widen it.
     pub read_only: bool,
     /// The arguments that it wants in headers.
     pub header_params: Vec<HeaderParam>,
@@ -46,26 +50,69 @@ pub struct RejectedTool {
     pub reason: String,
 }
 
-/// All tools of an upstream, in its order.
+/// All that an upstream defines, in its order: tools, then prompts, then resource templates.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// The tools.
-    pub tools: Vec<Tool>,
+    /// The definitions.
+    pub features: Vec<Defined>,
     /// What the specification has clients leave out.
     pub rejected: Vec<RejectedTool>,
 }
 
+/// One of the lists that definitions are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    Tools,
+    Prompts,
+    ResourceTemplates,
+}
+
+impl Listed {
+    /// The method that asks for it.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::ResourceTemplates => "resources/templates/list",
+        }
+    }
+
+    /// What is on it, for people: one of them.
+    fn one(self) -> &'static str {
+        match self {
+            Self::Tools => "tool",
+            Self::Prompts => "prompt",
+            Self::ResourceTemplates => "resource template",
+        }
+    }
+
+    fn feature(self, name: String) -> Feature {
+        match self {
+            Self::Tools => Feature::Tool(name),
+            Self::Prompts => Feature::Prompt(name),
+            Self::ResourceTemplates => Feature::ResourceTemplate(name),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Page<'a> {
-    #[serde(borrow)]
-    tools: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    tools: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    prompts: Option<Vec<&'a RawValue>>,
+    #[serde(rename = "resourceTemplates", borrow, default)]
+    resource_templates: Option<Vec<&'a RawValue>>,
     #[serde(rename = "nextCursor", default)]
     next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Definition<'a> {
-    name: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(rename = "uriTemplate", default)]
+    uri_template: Option<String>,
     #[serde(rename = "inputSchema", borrow, default)]
     input_schema: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -86,97 +133,120 @@ fn is_read_only(annotations: Option<&RawValue>) -> bool {
         .is_some_and(|annotations| annotations.read_only)
 }
 
-/// Asks `page` for one page after the other; it is given the cursor.
+/// Asks `page` for one page of each list after the other; it is given the list and the cursor.
 pub(super) async fn discover<F>(
     limits: &Limits,
-    mut page: impl FnMut(Option<String>) -> F,
+    lists: &[Listed],
+    mut page: impl FnMut(Listed, Option<String>) -> F,
 ) -> Result<Catalog, Failure>
 where
     F: Future<Output = Result<Answer, Failure>>,
 {
-    let mut reading = Reading { limits, catalog: Catalog::default(), names: HashSet::new(), bytes: 0 };
-    let mut cursor = None;
-    let mut cursors = HashSet::new();
-    for _ in 0..PAGES_MAX {
-        let next = match page(cursor).await? {
-            Answer::Result(result) => reading.take(&result)?,
-            // A server without tools need not know the method.
-            Answer::Error(err) if err.code == -32601 => None,
-            Answer::Error(err) => {
-                return Err(Failure::protocol(format!("answered tools/list with error {}", err.code)));
-            }
-        };
-        let Some(next) = next else {
-            return Ok(reading.catalog);
-        };
-        if !cursors.insert(next.clone()) {
-            return Err(Failure::protocol("repeats a cursor of tools/list"));
-        }
-        cursor = Some(next);
+    let mut reading = Reading { limits, catalog: Catalog::default(), known: HashSet::new(), bytes: 0 };
+    for list in lists {
+        reading.read(*list, &mut page).await?;
     }
-    Err(too_much(format!("lists its tools on more than {PAGES_MAX} pages")))
+    Ok(reading.catalog)
 }
 
 struct Reading<'a> {
     limits: &'a Limits,
     catalog: Catalog,
-    names: HashSet<String>,
+    known: HashSet<Feature>,
     bytes: usize,
 }
 
 impl Reading<'_> {
-    fn take(&mut self, result: &RawValue) -> Result<Option<String>, Failure> {
-        let page: Page<'_> = serde_json::from_str(result.get()).map_err(|err| {
-            Failure::protocol(format!(
-                "answered tools/list with a result of the wrong shape ({:?} error)",
-                err.classify()
-            ))
-        })?;
-        for definition in page.tools {
-            self.take_tool(definition)?;
+    async fn read<F>(
+        &mut self,
+        list: Listed,
+        page: &mut impl FnMut(Listed, Option<String>) -> F,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<Answer, Failure>>,
+    {
+        let method = list.method();
+        let mut cursor = None;
+        let mut cursors = HashSet::new();
+        for _ in 0..PAGES_MAX {
+            let next = match page(list, cursor).await? {
+                Answer::Result(result) => self.take(list, &result)?,
+                // A server that has none need not know the method.
+                Answer::Error(err) if err.code == -32601 => None,
+                Answer::Error(err) => {
+                    return Err(Failure::protocol(format!("answered {method} with error {}", err.code)));
+                }
+            };
+            let Some(next) = next else { return Ok(()) };
+            if !cursors.insert(next.clone()) {
+                return Err(Failure::protocol(format!("repeats a cursor of {method}")));
+            }
+            cursor = Some(next);
+        }
+        Err(too_much(format!("lists its {}s on more than {PAGES_MAX} pages", list.one())))
+    }
+
+    fn take(&mut self, list: Listed, result: &RawValue) -> Result<Option<String>, Failure> {
+        let wrong = |error: &str| {
+            let method = list.method();
+            Failure::protocol(format!("answered {method} with a result of the wrong shape ({error})"))
+        };
+        let page: Page<'_> = serde_json::from_str(result.get())
+            .map_err(|err| wrong(&format!("{:?} error", err.classify())))?;
+        let definitions = match list {
+            Listed::Tools => page.tools,
+            Listed::Prompts => page.prompts,
+            Listed::ResourceTemplates => page.resource_templates,
+        };
+        for definition in definitions.ok_or_else(|| wrong("it holds no list"))? {
+            self.take_one(list, definition)?;
         }
         Ok(page.next_cursor)
     }
 
-    fn take_tool(&mut self, raw: &RawValue) -> Result<(), Failure> {
+    fn take_one(&mut self, list: Listed, raw: &RawValue) -> Result<(), Failure> {
+        let one = list.one();
         self.bytes += raw.get().len();
         if self.bytes > self.limits.catalog_bytes_max {
             let max = self.limits.catalog_bytes_max;
-            return Err(too_much(format!("describes its tools with more than {max} bytes")));
+            return Err(too_much(format!("describes what it offers with more than {max} bytes")));
         }
-        let nth = self.names.len() + 1;
+        let nth = self.known.len() + 1;
+        let odd = |what: String| Failure::protocol(format!("lists a {one} (number {nth}) {what}"));
         let definition: Definition<'_> = serde_json::from_str(raw.get()).map_err(|err| {
-            Failure::protocol(format!(
-                "lists a tool (number {nth}) whose definition has the wrong shape ({:?} error)",
-                err.classify()
-            ))
+            odd(format!("whose definition has the wrong shape ({:?} error)", err.classify()))
         })?;
-        let name = definition.name;
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(Failure::protocol(format!(
-                "lists a tool (number {nth}) whose name is empty or longer than {NAME_BYTES_MAX} \
-                 bytes"
-            )));
+        let (name, bytes_max) = match list {
+            Listed::Tools | Listed::Prompts => (definition.name, NAME_BYTES_MAX),
+            Listed::ResourceTemplates => (definition.uri_template, TEMPLATE_BYTES_MAX),
+        };
+        let name = name.ok_or_else(|| odd("without a name".to_owned()))?;
+        if name.is_empty() || name.len() > bytes_max {
+            return Err(odd(format!("whose name is empty or longer than {bytes_max} bytes")));
         }
-        if !self.names.insert(name.clone()) {
-            return Err(Failure::protocol(format!("lists the tool {} twice", Shown(&name))));
+        let feature = list.feature(name);
+        if !self.known.insert(feature.clone()) {
+            return Err(Failure::protocol(format!("lists the {one} {} twice", Shown(feature.name()))));
         }
-        if self.names.len() > self.limits.tools_max {
-            let max = self.limits.tools_max;
-            return Err(too_much(format!("lists more than {max} tools")));
+        if self.known.len() > self.limits.features_max {
+            let max = self.limits.features_max;
+            return Err(too_much(format!("lists more than {max} tools, prompts and resource templates")));
         }
-        let header_params = match definition.input_schema.map(header_params).transpose() {
+        let is_tool = list == Listed::Tools;
+        let schema = definition.input_schema.filter(|_| is_tool);
+        let header_params = match schema.map(header_params).transpose() {
             Ok(params) => params.unwrap_or_default(),
             Err(reason) => {
+                let name = feature.name().to_owned();
                 self.catalog.rejected.push(RejectedTool { name, reason });
                 return Ok(());
             }
         };
-        self.catalog.tools.push(Tool {
-            name,
+        self.catalog.features.push(Defined {
+            feature,
             definition: raw.to_owned(),
             digest: hex::encode(Sha256::digest(raw.get())),
-            read_only: is_read_only(definition.annotations),
+            read_only: !is_tool || is_read_only(definition.annotations),
             header_params,
         });
         Ok(())
@@ -196,7 +266,7 @@ mod tests {
     /// Reads the catalog of a server that answers with these pages.
     async fn read(pages: &[&str], limits: &Limits) -> (Result<Catalog, Failure>, Vec<Option<String>>) {
         let asked = RefCell::new(Vec::new());
-        let catalog = discover(limits, |cursor| {
+        let catalog = discover(limits, &[Listed::Tools], |_, cursor| {
             let text = pages[asked.borrow().len() % pages.len()].to_owned();
             asked.borrow_mut().push(cursor);
             async move { Ok(Answer::Result(RawValue::from_string(text).unwrap())) }
@@ -223,9 +293,9 @@ mod tests {
         .await;
         let catalog = catalog.unwrap();
         assert_eq!(asked, [None, Some("2".to_owned())]);
-        assert_eq!(catalog.tools[0].definition.get(), first);
-        assert_eq!(catalog.tools[0].digest, hex::encode(Sha256::digest(first)));
-        let seen: Vec<_> = catalog.tools.iter().map(|t| (t.name.as_str(), t.read_only)).collect();
+        assert_eq!(catalog.features[0].definition.get(), first);
+        assert_eq!(catalog.features[0].digest, hex::encode(Sha256::digest(first)));
+        let seen: Vec<_> = catalog.features.iter().map(|t| (t.feature.name(), t.read_only)).collect();
         assert_eq!(seen, [("a", true), ("b", false), ("c", false)]);
     }
 
@@ -237,7 +307,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_without_end_is_given_up() {
-        let limits = Limits { tools_max: 3, ..Limits::default() };
+        let limits = Limits { features_max: 3, ..Limits::default() };
         let detail = refused(r#"{"tools":[],"nextCursor":"again"}"#).await;
         assert_eq!(detail, "repeats a cursor of tools/list");
         let four = r#"{"tools":[{"name":"a"},{"name":"b"},{"name":"c"},{"name":"d"}]}"#;
@@ -256,7 +326,7 @@ mod tests {
         let page = r#"{"tools":[{"name":"good"},{"name":"bad","inputSchema":{"x-mcp-header":"X"}}]}"#;
         let (catalog, _) = read(&[page], &Limits::default()).await;
         let catalog = catalog.unwrap();
-        assert_eq!(catalog.tools.len(), 1);
+        assert_eq!(catalog.features.len(), 1);
         assert_eq!(catalog.rejected[0].name, "bad");
     }
 }

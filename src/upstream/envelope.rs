@@ -11,7 +11,7 @@ use std::{borrow::Cow, fmt::Write as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Call, MODERN_VERSION, RpcError};
+use super::{Ask, Call, Completed, Input, MODERN_VERSION, RpcError};
 
 /// Who Proctor says it is, where the caller's own client is not known.
 const OWN_CLIENT_INFO: &str = concat!(r#"{"name":"proctor","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -26,24 +26,19 @@ struct Meta<'a> {
     client_capabilities: Option<&'a RawValue>,
     progress_token: Option<u64>,
     trace: [(&'static str, Option<&'a str>); 3],
+    others: &'a [(Cow<'a, str>, &'a RawValue)],
 }
 
-/// A `tools/call`.
-pub(super) fn tool_call(id: u64, call: &Call<'_>, modern: bool) -> String {
+/// A call.
+pub(super) fn call(id: u64, call: &Call<'_>, modern: bool) -> String {
     let raw_len = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len());
-    let mut body = String::with_capacity(
-        ENVELOPE_BYTES
-            + call.tool.len()
-            + raw_len(call.arguments)
-            + raw_len(call.client_info)
-            + raw_len(call.client_capabilities),
-    );
-    open(&mut body, id, "tools/call");
-    body.push_str(r#""name":"#);
-    push_string(&mut body, call.tool);
-    if let Some(arguments) = call.arguments {
-        body.push_str(r#","arguments":"#);
-        body.push_str(arguments.get());
+    let (name, arguments) = (call.ask.name().map_or(0, str::len), raw_len(call.ask.arguments()));
+    let context = raw_len(call.client_info) + raw_len(call.client_capabilities);
+    let mut body = String::with_capacity(ENVELOPE_BYTES + name + arguments + context);
+    open(&mut body, id, call.ask.method());
+    let mut has_params = push_params(&mut body, &call.ask);
+    if modern {
+        has_params |= push_input(&mut body, call.input, has_params);
     }
     let meta = Meta {
         modern,
@@ -55,16 +50,74 @@ pub(super) fn tool_call(id: u64, call: &Call<'_>, modern: bool) -> String {
             ("tracestate", call.trace.tracestate),
             ("baggage", call.trace.baggage),
         ],
+        others: call.meta,
     };
-    push_meta(&mut body, meta, true);
+    push_meta(&mut body, meta, has_params);
     body.push_str("}}");
     body
 }
 
-/// A `tools/list`, from the beginning or from a cursor.
-pub(super) fn tools_list(id: u64, cursor: Option<&str>, modern: bool) -> String {
+/// What is asked; whether that is anything.
+fn push_params(body: &mut String, ask: &Ask<'_>) -> bool {
+    match ask {
+        Ask::Tool { name, arguments } | Ask::Prompt { name, arguments } => {
+            body.push_str(r#""name":"#);
+            push_string(body, name);
+            if let Some(arguments) = arguments {
+                body.push_str(r#","arguments":"#);
+                body.push_str(arguments.get());
+            }
+        }
+        Ask::ResourceList { cursor: None } => return false,
+        Ask::ResourceList { cursor: Some(cursor) } => {
+            body.push_str(r#""cursor":"#);
+            push_string(body, cursor);
+        }
+        Ask::Resource { uri } => {
+            body.push_str(r#""uri":"#);
+            push_string(body, uri);
+        }
+        Ask::Completion { of, argument, context } => {
+            let (open, name) = match of {
+                Completed::Prompt(name) => (r#""ref":{"type":"ref/prompt","name":"#, name),
+                Completed::ResourceTemplate(template) => (r#""ref":{"type":"ref/resource","uri":"#, template),
+            };
+            body.push_str(open);
+            push_string(body, name);
+            body.push_str(r#"},"argument":"#);
+            body.push_str(argument.get());
+            if let Some(context) = context {
+                body.push_str(r#","context":"#);
+                body.push_str(context.get());
+            }
+        }
+    }
+    true
+}
+
+/// The input that was wanted; whether there is any.
+fn push_input(body: &mut String, input: Input<'_>, after_field: bool) -> bool {
+    let mut comma = after_field;
+    let mut key = |body: &mut String, name: &str| {
+        body.push_str(if comma { "," } else { "" });
+        comma = true;
+        let _infallible = write!(body, r#""{name}":"#);
+    };
+    if let Some(responses) = input.responses {
+        key(body, "inputResponses");
+        body.push_str(responses.get());
+    }
+    if let Some(state) = input.state {
+        key(body, "requestState");
+        push_string(body, state);
+    }
+    input.responses.is_some() || input.state.is_some()
+}
+
+/// A request for a list, from the beginning or from a cursor.
+pub(super) fn list(id: u64, method: &str, cursor: Option<&str>, modern: bool) -> String {
     let mut body = String::with_capacity(ENVELOPE_BYTES);
-    open(&mut body, id, "tools/list");
+    open(&mut body, id, method);
     if let Some(cursor) = cursor {
         body.push_str(r#""cursor":"#);
         push_string(&mut body, cursor);
@@ -85,21 +138,21 @@ pub(super) fn discover(id: u64) -> String {
     body
 }
 
-/// A `subscriptions/listen` for changes of tools.
+/// A `subscriptions/listen` for changes of what is pinned.
 pub(super) fn listen(id: u64) -> String {
     let mut body = String::with_capacity(ENVELOPE_BYTES);
     open(&mut body, id, "subscriptions/listen");
-    body.push_str(r#""notifications":{"toolsListChanged":true}"#);
+    body.push_str(r#""notifications":{"toolsListChanged":true,"promptsListChanged":true}"#);
     let meta = Meta { modern: true, ..Meta::default() };
     push_meta(&mut body, meta, true);
     body.push_str("}}");
     body
 }
 
-/// A legacy `initialize` that declares no capabilities: a session outlives any one caller.
-pub(super) fn initialize(id: u64, version: &str) -> String {
+/// A legacy `initialize` that declares these capabilities, an object.
+pub(super) fn initialize(id: u64, version: &str, declared: &str) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{OWN_CLIENT_INFO}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{declared},"clientInfo":{OWN_CLIENT_INFO}}}}}"#
     )
 }
 
@@ -113,7 +166,12 @@ pub(super) fn cancelled(id: u64) -> String {
     )
 }
 
-/// The answer to a request that an upstream sent to us: a `ping` is answered, all else refused,
+/// An answer to a request that an upstream sent to us: `"result":…` or `"error":…`.
+pub(super) fn answer_with(request_id: &RawValue, answer: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{},{answer}}}"#, request_id.get())
+}
+
+/// The answer to a request that an upstream sent to us and nobody takes up: a `ping` is answered, all else refused,
 /// since no capability was declared that would allow it.
 pub(super) fn answer_to(request_id: &RawValue, method: &str) -> String {
     let id = request_id.get();
@@ -135,7 +193,8 @@ fn push_meta(body: &mut String, meta: Meta<'_>, after_field: bool) {
     let mut key = |body: &mut String, name: &str| {
         body.push_str(separator);
         separator = ",";
-        let _infallible = write!(body, r#""{name}":"#);
+        push_string(body, name);
+        body.push(':');
     };
     if meta.modern {
         key(body, "io.modelcontextprotocol/protocolVersion");
@@ -155,12 +214,22 @@ fn push_meta(body: &mut String, meta: Meta<'_>, after_field: bool) {
             push_string(body, value);
         }
     }
+    for (name, value) in meta.others {
+        key(body, name);
+        body.push_str(value.get());
+    }
     if body.len() > start {
         body.push('}');
     }
 }
 
 fn push_string(body: &mut String, text: &str) {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        body.push('"');
+        body.push_str(text);
+        body.push('"');
+        return;
+    }
     let quoted = serde_json::to_string(text).expect("a string is always JSON");
     body.push_str(&quoted);
 }
@@ -172,7 +241,7 @@ pub(super) enum Incoming<'a> {
     /// A notification.
     Notification { method: Cow<'a, str>, params: Option<&'a RawValue> },
     /// A request to us.
-    Request { id: &'a RawValue, method: Cow<'a, str> },
+    Request { id: &'a RawValue, method: Cow<'a, str>, params: Option<&'a RawValue> },
 }
 
 /// What a request of ours came back with.
@@ -210,7 +279,9 @@ pub(super) fn incoming(text: &[u8]) -> Result<Incoming<'_>, String> {
     let envelope: Envelope<'_> = serde_json::from_slice(text)
         .map_err(|err| format!("sent something that is no JSON-RPC message ({})", place(&err)))?;
     match envelope {
-        Envelope { method: Some(method), id: Some(id), .. } => Ok(Incoming::Request { id, method }),
+        Envelope { method: Some(method), id: Some(id), params, .. } => {
+            Ok(Incoming::Request { id, method, params })
+        }
         Envelope { method: Some(method), params, .. } => Ok(Incoming::Notification { method, params }),
         Envelope { id, result: Some(result), error: None, .. } => {
             Ok(Incoming::Answer { id: number(id), answer: Answer::Result(result.to_owned()) })
@@ -281,22 +352,22 @@ mod tests {
     fn arguments_travel_byte_for_byte() {
         let arguments =
             raw("{ \"b\" : 1.0e0,\n\t\"a\":\"\\u00fc\" , \"b2\":123456789012345678901234567890 }");
-        let call = Call { arguments: Some(&arguments), ..Call::of("t") };
-        assert!(tool_call(1, &call, true).contains(arguments.get()));
+        let tool = Call::of_tool("t", Some(&arguments));
+        assert!(call(1, &tool, true).contains(arguments.get()));
     }
 
     #[test]
     fn a_modern_call_carries_its_context_and_a_legacy_one_does_not() {
         let capabilities = raw(r#"{"elicitation":{}}"#);
         let info = raw(r#"{"name":"agent","version":"1"}"#);
-        let call = Call {
+        let full = Call {
             client_info: Some(&info),
             client_capabilities: Some(&capabilities),
             progress_wanted: true,
             trace: Trace { traceparent: Some("00-a-b-01"), ..Trace::default() },
-            ..Call::of("odd \"name\"\n")
+            ..Call::of_tool("odd \"name\"\n", None)
         };
-        let modern = parsed(&tool_call(7, &call, true));
+        let modern = parsed(&call(7, &full, true));
         assert_eq!(
             modern,
             json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {
@@ -308,27 +379,67 @@ mod tests {
                     "progressToken": 7,
                     "traceparent": "00-a-b-01"}}})
         );
-        let legacy = parsed(&tool_call(7, &call, false));
+        let legacy = parsed(&call(7, &full, false));
         assert_eq!(legacy["params"]["_meta"], json!({"progressToken": 7, "traceparent": "00-a-b-01"}));
-        let bare = parsed(&tool_call(7, &Call::of("t"), false));
+        let bare = parsed(&call(7, &Call::of_tool("t", None), false));
         assert_eq!(bare["params"], json!({"name": "t"}));
     }
 
     #[test]
+    fn each_method_asks_in_its_own_words() {
+        let argument = raw(r#"{"name":"to","value":"a"}"#);
+        let asked = |ask: Ask<'_>| {
+            let message = parsed(&call(1, &Call { ask, ..Call::of_tool("t", None) }, false));
+            (message["method"].clone(), message["params"].clone())
+        };
+        let arguments = raw(r#"{"a":"1"}"#);
+        for (ask, method, params) in [
+            (
+                Ask::Prompt { name: "p", arguments: Some(&arguments) },
+                "prompts/get",
+                json!({"name": "p", "arguments": {"a": "1"}}),
+            ),
+            (Ask::Resource { uri: "x://\"" }, "resources/read", json!({"uri": "x://\""})),
+            (Ask::ResourceList { cursor: None }, "resources/list", json!({})),
+            (Ask::ResourceList { cursor: Some("c") }, "resources/list", json!({"cursor": "c"})),
+            (
+                Ask::Completion { of: Completed::Prompt("p"), argument: &argument, context: None },
+                "completion/complete",
+                json!({"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "to", "value": "a"}}),
+            ),
+            (
+                Ask::Completion {
+                    of: Completed::ResourceTemplate("x://{i}"),
+                    argument: &argument,
+                    context: Some(&arguments),
+                },
+                "completion/complete",
+                json!({"ref": {"type": "ref/resource", "uri": "x://{i}"},
+                       "argument": {"name": "to", "value": "a"}, "context": {"a": "1"}}),
+            ),
+        ] {
+            assert_eq!(asked(ask), (json!(method), params));
+        }
+    }
+
+    #[test]
     fn without_the_callers_capabilities_none_are_declared() {
-        let call = parsed(&tool_call(1, &Call::of("t"), true));
+        let call = parsed(&call(1, &Call::of_tool("t", None), true));
         let key = "io.modelcontextprotocol/clientCapabilities";
         assert_eq!(call["params"]["_meta"][key], json!({}));
         assert_eq!(parsed(&discover(1))["params"]["_meta"][key], json!({}));
-        assert_eq!(parsed(&initialize(1, "2025-11-25"))["params"]["capabilities"], json!({}));
+        assert_eq!(parsed(&initialize(1, "2025-11-25", "{}"))["params"]["capabilities"], json!({}));
     }
 
     #[test]
     fn every_request_is_json() {
-        assert_eq!(parsed(&tools_list(1, None, false))["params"], json!({}));
-        assert_eq!(parsed(&tools_list(1, Some("c\""), false))["params"], json!({"cursor": "c\""}));
-        assert_eq!(parsed(&tools_list(1, Some("c"), true))["params"]["cursor"], "c");
-        assert_eq!(parsed(&listen(2))["params"]["notifications"], json!({"toolsListChanged": true}));
+        assert_eq!(parsed(&list(1, "tools/list", None, false))["params"], json!({}));
+        assert_eq!(parsed(&list(1, "tools/list", Some("c\""), false))["params"], json!({"cursor": "c\""}));
+        assert_eq!(parsed(&list(1, "prompts/list", Some("c"), true))["params"]["cursor"], "c");
+        assert_eq!(
+            parsed(&listen(2))["params"]["notifications"],
+            json!({"toolsListChanged": true, "promptsListChanged": true})
+        );
         assert_eq!(parsed(&cancelled(3))["params"]["requestId"], 3);
         assert_eq!(parsed(&answer_to(&raw("\"x\""), "ping"))["result"], json!({}));
         assert_eq!(parsed(&answer_to(&raw("4"), "roots/list"))["error"]["code"], -32601);

@@ -3,8 +3,8 @@
 //! The era is found as the 2026-07-28 revision says: ask `server/discover`; whoever does not know
 //! it is greeted with `initialize`.
 //!
-//! **Invariants.** A legacy session declares no client capabilities: it outlives any one caller,
-//! and nobody's capabilities may leak to the next.
+//! **Invariants.** A legacy session declares the capabilities that all of its callers have: it outlives any
+//! one of them, and nobody's capabilities may leak to the next.
 
 use std::{
     sync::{
@@ -15,6 +15,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
+use proctor_domain::connection::Abilities;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Admission, Era, FailureKind, LEGACY_VERSIONS, MODERN_VERSION, RpcError,
+    catalog::Listed,
     envelope::{self, Answer},
     failure::{Failure, Shown},
 };
@@ -138,6 +140,10 @@ pub(super) trait Line {
     async fn ask(&self, ready: &Ready, outgoing: Outgoing<'_>) -> Result<Asked, Failure>;
     /// Sends a notification.
     async fn tell(&self, ready: &Ready, method: &'static str, body: String) -> Result<(), Failure>;
+    /// What its legacy sessions declare, an object: nothing, but where all who use it can do it.
+    fn declares(&self) -> &str {
+        "{}"
+    }
     /// Makes the line usable again after a failure that may have ended it.
     async fn mend(&self) -> Result<(), Failure>;
 }
@@ -153,27 +159,67 @@ pub struct Probed {
     pub server_info: Option<Box<RawValue>>,
     /// Its instructions for the model.
     pub instructions: Option<String>,
-    /// Whether it says when its tools change.
+    /// Whether it says when what it defines has changed.
     pub list_changed: bool,
+    /// Whether it has prompts.
+    pub prompts: bool,
+    /// What else it can do.
+    pub abilities: Abilities,
+}
+
+impl Probed {
+    /// The lists that it has. Tools are asked for whatever it says of itself.
+    pub(super) fn lists(&self) -> Vec<Listed> {
+        let prompts = self.prompts.then_some(Listed::Prompts);
+        let templates = self.abilities.resources.then_some(Listed::ResourceTemplates);
+        [Some(Listed::Tools), prompts, templates].into_iter().flatten().collect()
+    }
 }
 
 /// What a server says that it can do, as far as that matters here.
 #[derive(Default, Deserialize)]
 struct Capabilities {
     #[serde(default)]
-    tools: Option<ToolsCapability>,
+    tools: Option<Capability>,
+    #[serde(default)]
+    prompts: Option<Capability>,
+    #[serde(default)]
+    resources: Option<Capability>,
+    #[serde(default)]
+    completions: Option<Capability>,
+    #[serde(default)]
+    logging: Option<Capability>,
 }
 
 #[derive(Deserialize)]
-struct ToolsCapability {
+struct Capability {
     #[serde(rename = "listChanged", default)]
     list_changed: Option<bool>,
+    #[serde(default)]
+    subscribe: Option<bool>,
 }
 
-/// Odd capabilities are no reason to do without the server.
-fn says_when_tools_change(capabilities: Option<&RawValue>) -> bool {
-    let capabilities = capabilities.and_then(|raw| serde_json::from_str::<Capabilities>(raw.get()).ok());
-    capabilities.unwrap_or_default().tools.and_then(|tools| tools.list_changed).unwrap_or(false)
+impl Capabilities {
+    /// Odd capabilities are no reason to do without the server.
+    fn of(raw: Option<&RawValue>) -> Self {
+        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+
+    /// Whether it says when what it defines has changed.
+    fn list_changed(&self) -> bool {
+        let lists = [&self.tools, &self.prompts];
+        lists.into_iter().flatten().any(|list| list.list_changed == Some(true))
+    }
+
+    fn abilities(&self) -> Abilities {
+        let subscribe = self.resources.as_ref().and_then(|resources| resources.subscribe);
+        Abilities {
+            resources: self.resources.is_some(),
+            subscriptions: subscribe == Some(true),
+            completions: self.completions.is_some(),
+            logging: self.logging.is_some(),
+        }
+    }
 }
 
 /// Makes a line ready, in `era` where it is known, else in the one that is found.
@@ -227,13 +273,16 @@ pub(super) async fn discover(line: &impl Line) -> Result<(Ready, Probed), Failur
             if !found.supported_versions.iter().any(|v| v == MODERN_VERSION) {
                 return initialize_if_among(line, &found.supported_versions).await;
             }
+            let capabilities = Capabilities::of(found.capabilities);
             let server_info = found.meta.and_then(|meta| meta.server_info);
             let probed = Probed {
                 era: Era::Modern,
                 protocol_version: MODERN_VERSION,
                 server_info: server_info.map(ToOwned::to_owned),
                 instructions: found.instructions,
-                list_changed: says_when_tools_change(found.capabilities),
+                list_changed: capabilities.list_changed(),
+                prompts: capabilities.prompts.is_some(),
+                abilities: capabilities.abilities(),
             };
             Ok((Ready::Modern, probed))
         }
@@ -283,7 +332,7 @@ struct Initialized<'a> {
 /// The legacy handshake.
 async fn initialize(line: &impl Line) -> Result<(Ready, Probed), Failure> {
     let id = next_id();
-    let body = envelope::initialize(id, LEGACY_VERSIONS[0]);
+    let body = envelope::initialize(id, LEGACY_VERSIONS[0], line.declares());
     let asked = line.ask(&Ready::Greeting, Outgoing::plain(id, "initialize", body)).await?;
     let result = match asked.answer {
         Answer::Result(result) => result,
@@ -302,12 +351,15 @@ async fn initialize(line: &impl Line) -> Result<(Ready, Probed), Failure> {
     let ready = Ready::Legacy { version, session: asked.session };
     let initialized = envelope::INITIALIZED.to_owned();
     line.tell(&ready, "notifications/initialized", initialized).await?;
+    let capabilities = Capabilities::of(found.capabilities);
     let probed = Probed {
         era: Era::Legacy,
         protocol_version: version,
         server_info: found.server_info.map(ToOwned::to_owned),
         instructions: found.instructions,
-        list_changed: says_when_tools_change(found.capabilities),
+        list_changed: capabilities.list_changed(),
+        prompts: capabilities.prompts.is_some(),
+        abilities: capabilities.abilities(),
     };
     Ok((ready, probed))
 }

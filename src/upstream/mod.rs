@@ -1,6 +1,6 @@
 //! The way out: Proctor as a client of the real MCP servers.
 //!
-//! Tool calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
+//! Calls go through [`Upstreams::call`], which demands an [`Admission`]; tests and refreshes
 //! of a connection go through [`Upstreams::probe`] and [`Upstreams::catalog`], and whoever watches what it
 //! offers through [`Upstreams::open_catalogs`] and [`Upstreams::listen`] besides. What identity providers
 //! publish is read with [`Upstreams::document`].
@@ -12,7 +12,7 @@
 //! the header it is meant for. Whatever one subject opened (connection, MCP session, child process)
 //! serves nobody else, unless the connection is shared.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -24,6 +24,7 @@ mod envelope;
 mod failure;
 mod guard;
 mod headers;
+mod hears;
 mod http;
 mod line;
 mod pool;
@@ -36,11 +37,12 @@ mod way;
 mod well_known;
 
 pub use admission::{Admission, Gate, Passage, Refusal};
-pub use catalog::{Catalog, RejectedTool, Tool};
+pub use catalog::{Catalog, Defined, RejectedTool};
 pub use document::DocumentError;
 pub use failure::{FailureKind, UpstreamError};
 pub use guard::{DialError, Dialer, Endpoint, EndpointError, Reach, may_reach};
 pub use headers::{HeaderParam, header_params};
+pub use hears::{Hears, Pause, Paused};
 pub use http::{FETCHED_BYTES_MAX, Fetch, FetchError, Fetched};
 pub use line::Probed;
 pub use pool::{Heard, Upstreams};
@@ -148,21 +150,113 @@ pub struct Trace<'a> {
     pub baggage: Option<&'a str>,
 }
 
-/// One tool call, as it is to be sent.
+/// What a call asks of an upstream. JSON is sent as it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask<'a> {
+    /// `tools/call`
+    Tool {
+        /// The tool's name at the upstream.
+        name: &'a str,
+        /// Absent where the caller sent none.
+        arguments: Option<&'a RawValue>,
+    },
+    /// `prompts/get`
+    Prompt {
+        /// The prompt's name at the upstream.
+        name: &'a str,
+        /// Absent where the caller sent none.
+        arguments: Option<&'a RawValue>,
+    },
+    /// `resources/list`
+    ResourceList {
+        /// The upstream's own cursor.
+        cursor: Option<&'a str>,
+    },
+    /// `resources/read`
+    Resource {
+        /// The resource's URI at the upstream.
+        uri: &'a str,
+    },
+    /// `completion/complete`
+    Completion {
+        /// What has the argument.
+        of: Completed<'a>,
+        /// The argument so far.
+        argument: &'a RawValue,
+        /// Arguments that are given already.
+        context: Option<&'a RawValue>,
+    },
+}
+
+/// What has an argument that is to be completed.
+#[derive(Clone, Copy, Debug)]
+pub enum Completed<'a> {
+    /// The prompt of this name.
+    Prompt(&'a str),
+    /// This resource template.
+    ResourceTemplate(&'a str),
+}
+
+impl Ask<'_> {
+    /// By which method.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Tool { .. } => "tools/call",
+            Self::Prompt { .. } => "prompts/get",
+            Self::ResourceList { .. } => "resources/list",
+            Self::Resource { .. } => "resources/read",
+            Self::Completion { .. } => "completion/complete",
+        }
+    }
+
+    /// What the header `Mcp-Name` says of it.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Tool { name, .. } | Self::Prompt { name, .. } | Self::Resource { uri: name } => Some(name),
+            Self::ResourceList { .. } | Self::Completion { .. } => None,
+        }
+    }
+
+    /// What headers may repeat parts of.
+    fn arguments(&self) -> Option<&RawValue> {
+        match self {
+            Self::Tool { arguments, .. } => *arguments,
+            Self::Prompt { .. } | Self::ResourceList { .. } | Self::Resource { .. } => None,
+            Self::Completion { .. } => None,
+        }
+    }
+}
+
+/// The input that an upstream wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Input<'a> {
+    /// By the upstream's own names.
+    pub responses: Option<&'a RawValue>,
+    /// What the upstream wants back with it.
+    pub state: Option<&'a str>,
+}
+
+/// One call, as it is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The tool's name at the upstream.
-    pub tool: &'a str,
-    /// The arguments' JSON text, sent as it is; absent where the caller sent none.
-    pub arguments: Option<&'a RawValue>,
+    /// What it asks.
+    pub ask: Ask<'a>,
+    /// The input that the upstream wanted, where it is asked again. Only the modern era has it.
+    pub input: Input<'a>,
+    /// What else the caller's `_meta` says.
+    pub meta: &'a [(Cow<'a, str>, &'a RawValue)],
     /// Whether the caller wants progress notifications. They come back with Proctor's own progress
     /// token, which the caller replaces by the agent's.
     pub progress_wanted: bool,
     /// The agent's client, as it introduced itself.
     pub client_info: Option<&'a RawValue>,
-    /// What the agent's client can do; the upstream is told no more. Only the modern era carries
-    /// it, since a legacy session outlives any one caller.
+    /// What the agent's client can do; the upstream is told no more. Where a legacy upstream over HTTP may
+    /// know of it, the session is one of clients that can do the same.
     pub client_capabilities: Option<&'a RawValue>,
+    /// Whether a legacy upstream may know of it, too.
+    pub answers_requests: bool,
+    /// Time that does not count against the deadline.
+    pub pause: &'a Pause,
     /// Trace context.
     pub trace: Trace<'a>,
     /// The arguments that the tool's schema wants in headers; see [`header_params`].
@@ -171,13 +265,20 @@ pub struct Call<'a> {
     pub answer_bytes_max: usize,
 }
 
+#[cfg(test)]
+static NO_PAUSE: Pause = Pause::none();
+
+#[cfg(test)]
 impl<'a> Call<'a> {
-    /// A call of `tool` without arguments and context.
-    pub fn of(tool: &'a str) -> Self {
+    /// A call of a tool without context.
+    fn of_tool(name: &'a str, arguments: Option<&'a RawValue>) -> Self {
         Self {
-            tool,
-            arguments: None,
+            ask: Ask::Tool { name, arguments },
+            input: Input::default(),
+            meta: &[],
             progress_wanted: false,
+            answers_requests: false,
+            pause: &NO_PAUSE,
             client_info: None,
             client_capabilities: None,
             trace: Trace::default(),
@@ -198,7 +299,7 @@ pub struct RpcError {
     pub data: Option<Box<RawValue>>,
 }
 
-/// How a tool call ended.
+/// How a call ended.
 #[derive(Debug)]
 pub enum Outcome {
     /// The upstream answered with a result.
@@ -244,8 +345,8 @@ pub struct Limits {
     pub children_max: usize,
     /// The same of one connection, so that no connection takes the place of all others.
     pub children_of_connection_max: usize,
-    /// Tools of one upstream.
-    pub tools_max: usize,
+    /// Tools, prompts and resource templates of one upstream.
+    pub features_max: usize,
     /// Bytes of all definitions of one upstream.
     pub catalog_bytes_max: usize,
 }
@@ -260,7 +361,7 @@ impl Default for Limits {
             open_max: 10_000,
             children_max: 64,
             children_of_connection_max: 48,
-            tools_max: 2_000,
+            features_max: 2_000,
             catalog_bytes_max: 16 * 1024 * 1024,
         }
     }

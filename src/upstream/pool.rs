@@ -28,11 +28,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admission, Call, Dialer, DocumentError, FailureKind, Fetch, FetchError, Fetched, Limits, Outcome,
-    RpcError, Target, Told, UpstreamError,
+    Admission, Call, Dialer, DocumentError, Era, FailureKind, Fetch, FetchError, Fetched, Limits, Outcome,
+    Pause, RpcError, Target, Told, Transport, UpstreamError,
     document::document,
     envelope::{self, Answer},
     failure::{Failure, Shown},
+    hears::Hears,
     http::{fetch, tell},
     line::{Flight, Pass},
     stdio::Places,
@@ -43,6 +44,8 @@ pub use looking::Heard;
 
 /// Telling an upstream that a call was cancelled may take so long.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// While an agent is waited for, it is looked this often whether that is over.
+const PAUSED_LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Old connections and unused upstreams are looked for at least this often.
 const SWEEP_EVERY_MAX: Duration = Duration::from_secs(15);
 
@@ -71,6 +74,8 @@ struct Key {
     credential_generation: u64,
     /// Absent where all subjects share.
     subject: Option<String>,
+    /// What a legacy session declares its callers to be able to do, where that is anything.
+    declares: Option<Box<str>>,
 }
 
 impl Key {
@@ -163,7 +168,7 @@ impl Upstreams {
         document(&self.0.dialer, url, private_network).await
     }
 
-    /// Calls a tool for `subject`.
+    /// Makes a call for `subject`.
     ///
     /// Notifications that belong to the call are handed to `notifications` as they came, with
     /// Proctor's own progress token in them. At `deadline`, or when `cancel` fires, the upstream is
@@ -177,38 +182,39 @@ impl Upstreams {
         call: Call<'_>,
         deadline: Instant,
         cancel: CancellationToken,
-        mut notifications: impl FnMut(&RawValue),
+        hears: impl Hears,
     ) -> Outcome {
         let flight = Arc::new(Flight::new());
-        let in_use = match self.0.slot(target, subject) {
+        let declares = call.client_capabilities.map(RawValue::get).filter(|_| {
+            let is_http = matches!(target.transport, Transport::Http { .. });
+            call.answers_requests && is_http && target.era == Some(Era::Legacy)
+        });
+        let declares = declares.filter(|declared| *declared != "{}");
+        let in_use = match self.0.slot(target, subject, declares) {
             Ok(in_use) => in_use,
             Err(failure) => return failed(target, failure),
         };
-        let mut notifications = |notification: &RawValue| {
-            if told::is_list_changed(notification) {
-                self.0.teller(target, subject).tell();
-            }
-            notifications(notification);
-        };
+        let teller = || self.0.teller(target, subject, declares);
+        let mut hears = Tapped { hears, teller };
         let work = in_use.slot.way.call(
             target.era,
             &call,
             Pass { admission, cancel: cancel.clone(), flight: flight.clone() },
-            &mut notifications,
+            &mut hears,
         );
         // In the modern era over HTTP, dropping `work` closes the connection, which cancels.
         let end = tokio::select! {
             biased;
             () = cancel.cancelled() => End::Cancelled,
             done = work => End::Done(done),
-            () = sleep_until(deadline.into()) => End::TimedOut,
+            () = over(deadline, call.pause) => End::TimedOut,
         };
         if flight.sent() && matches!(end, End::Cancelled | End::TimedOut) {
             tell_cancelled(in_use.slot.clone(), flight.id);
         }
         match end {
             End::Done(Ok(answer)) if size(&answer) > call.answer_bytes_max => {
-                failed(target, too_large(call.answer_bytes_max))
+                failed(target, too_large(&call))
             }
             End::Done(Ok(Answer::Result(result))) => match envelope::is_error(&result) {
                 Ok(is_error) => Outcome::Succeeded { result, is_error },
@@ -224,7 +230,7 @@ impl Upstreams {
                 target,
                 Failure {
                     kind: FailureKind::Timeout,
-                    detail: "did not answer tools/call in time".to_owned(),
+                    detail: format!("did not answer {} in time", call.ask.method()),
                     sent: flight.sent(),
                 },
             ),
@@ -282,32 +288,34 @@ impl Inner {
 
     /// A way that is only looked at: its processes need no place, and nobody hears of it.
     fn way(&self, target: &Target) -> Result<Way, Failure> {
-        Way::new(target, &self.dialer, &self.limits, None, None, &self.runtime)
+        Way::new(target, &self.dialer, &self.limits, None, None, None, &self.runtime)
     }
 
     /// The same, but its processes take a place.
     fn way_in_place(&self, target: &Target) -> Result<Way, Failure> {
-        Way::new(target, &self.dialer, &self.limits, Some(&self.places), None, &self.runtime)
+        Way::new(target, &self.dialer, &self.limits, Some(&self.places), None, None, &self.runtime)
     }
 
-    fn key(target: &Target, subject: &str) -> Key {
+    fn key(target: &Target, subject: &str, declares: Option<&str>) -> Key {
         Key {
             connection: target.connection.clone(),
             generation: target.generation,
             credential_generation: target.credential_generation,
             subject: (!target.shared).then(|| subject.to_owned()),
+            declares: declares.map(Box::from),
         }
     }
 
-    fn teller(&self, target: &Target, subject: &str) -> Teller {
-        let Key { connection, generation, credential_generation, subject } = Self::key(target, subject);
-        let told = Told { connection, generation, credential_generation, subject };
+    fn teller(&self, target: &Target, subject: &str, declares: Option<&str>) -> Teller {
+        let Key { connection, generation, credential_generation, subject, declares } =
+            Self::key(target, subject, declares);
+        let told = Told { connection, generation, credential_generation, subject, declares };
         Teller { told, hints: self.hints.clone() }
     }
 
     /// The slot of an isolation key, opened where it is not.
-    fn slot(&self, target: &Target, subject: &str) -> Result<InUse<'_>, Failure> {
-        let key = Self::key(target, subject);
+    fn slot(&self, target: &Target, subject: &str, declares: Option<&str>) -> Result<InUse<'_>, Failure> {
+        let key = Self::key(target, subject, declares);
         if let Some(slot) = self.open.get(&key) {
             return Ok(InUse::new(&slot, self));
         }
@@ -315,8 +323,8 @@ impl Inner {
         if let Some(slot) = self.open.get(&key) {
             return Ok(InUse::new(&slot, self));
         }
-        let (places, teller) = (Some(&self.places), Some(self.teller(target, subject)));
-        let way = Way::new(target, &self.dialer, &self.limits, places, teller, &self.runtime)?;
+        let (places, teller) = (Some(&self.places), Some(self.teller(target, subject, declares)));
+        let way = Way::new(target, &self.dialer, &self.limits, places, teller, declares, &self.runtime)?;
         let is_child = way.is_child();
         let slot =
             Arc::new(Slot { way, users: AtomicUsize::new(0), used_at_us: AtomicU64::new(self.now_us()) });
@@ -413,6 +421,38 @@ async fn sweep(inner: Weak<Inner>) {
     }
 }
 
+/// Whoever hears, with an ear for changes of what is defined.
+struct Tapped<H, T> {
+    hears: H,
+    teller: T,
+}
+
+impl<H: Hears, T: Fn() -> Teller> Hears for Tapped<H, T> {
+    fn notification(&mut self, notification: &RawValue) {
+        if told::is_list_changed(notification) {
+            (self.teller)().tell();
+        }
+        self.hears.notification(notification);
+    }
+
+    async fn request(&mut self, method: &str, params: Option<&RawValue>) -> Option<String> {
+        self.hears.request(method, params).await
+    }
+}
+
+/// Until the deadline, and as much longer as the agent was waited for.
+async fn over(deadline: Instant, pause: &Pause) {
+    let mut until = deadline;
+    loop {
+        sleep_until(until.into()).await;
+        until = match pause.over() {
+            None => Instant::now() + PAUSED_LOOK_EVERY,
+            Some(paused) if deadline + paused > until => deadline + paused,
+            Some(_) => return,
+        };
+    }
+}
+
 fn tell_cancelled(slot: Arc<Slot>, id: u64) {
     tokio::spawn(async move {
         let _abandoned = timeout(CANCEL_WAIT, slot.way.cancel(id)).await;
@@ -433,8 +473,9 @@ fn size(answer: &Answer) -> usize {
     }
 }
 
-fn too_large(bytes_max: usize) -> Failure {
-    Failure::sent(FailureKind::TooLarge, format!("answered tools/call with more than {bytes_max} bytes"))
+fn too_large(call: &Call<'_>) -> Failure {
+    let (method, bytes_max) = (call.ask.method(), call.answer_bytes_max);
+    Failure::sent(FailureKind::TooLarge, format!("answered {method} with more than {bytes_max} bytes"))
 }
 
 fn failed(target: &Target, failure: Failure) -> Outcome {

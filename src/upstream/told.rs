@@ -10,7 +10,8 @@ use super::envelope::{self, Incoming};
 
 /// Hints that are kept.
 pub(super) const KEPT_MAX: usize = 256;
-const LIST_CHANGED: &str = "notifications/tools/list_changed";
+/// What says that something that is pinned has changed.
+const LIST_CHANGED: [&str; 2] = ["notifications/tools/list_changed", "notifications/prompts/list_changed"];
 
 /// Who said so: the way to an upstream that one isolation key has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub struct Told {
     pub(super) credential_generation: u64,
     /// Absent where all subjects share.
     pub(super) subject: Option<String>,
+    pub(super) declares: Option<Box<str>>,
 }
 
 /// By which a way to an upstream says so.
@@ -37,15 +39,15 @@ impl Teller {
     }
 }
 
-/// Whether a notification's method says that tools have changed.
+/// Whether a notification's method says that tools or prompts have changed.
 pub(super) fn says_so(method: &str) -> bool {
-    method == LIST_CHANGED
+    LIST_CHANGED.contains(&method)
 }
 
 /// Whether a whole message does.
 pub(super) fn is_list_changed(message: &RawValue) -> bool {
     // Most messages are not even looked into.
-    message.get().contains(LIST_CHANGED)
+    message.get().contains("/list_changed")
         && matches!(
             envelope::incoming(message.get().as_bytes()),
             Ok(Incoming::Notification { method, .. }) if says_so(&method)

@@ -6,9 +6,11 @@ use serde_json::value::RawValue;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    Call, Catalog, Dialer, Era, Limits, Probed, Reach, Target, Transport, catalog,
+    Call, Catalog, Dialer, Era, Limits, Probed, Reach, Target, Transport,
+    catalog::{self, Listed},
     envelope::{self, Answer},
     failure::Failure,
+    hears::Hears,
     http::HttpUpstream,
     line::{Line as _, Outgoing, Pass, discover, next_id},
     pool::Heard,
@@ -18,6 +20,10 @@ use super::{
 
 /// Ending a session or a child when it is closed may take so long.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// What a way that is open is asked for: all that there can be, since what its server can do is not
+/// remembered there.
+const LISTED_WHERE_OPEN: [Listed; 3] = [Listed::Tools, Listed::Prompts, Listed::ResourceTemplates];
 
 pub(super) enum Way {
     Http(Arc<HttpUpstream>),
@@ -32,6 +38,7 @@ impl Way {
         limits: &Arc<Limits>,
         places: Option<&Arc<Places>>,
         teller: Option<Teller>,
+        declares: Option<&str>,
         runtime: &Handle,
     ) -> Result<Self, Failure> {
         match &target.transport {
@@ -40,7 +47,8 @@ impl Way {
                     true => Reach::Private,
                     false => Reach::Global,
                 };
-                let http = HttpUpstream::new(url, &target.auth, reach, dialer.clone(), limits.clone())?;
+                let http =
+                    HttpUpstream::new(url, &target.auth, reach, dialer.clone(), limits.clone(), declares)?;
                 Ok(Self::Http(Arc::new(http)))
             }
             Transport::Stdio { command, args, env, of_user } => {
@@ -62,17 +70,17 @@ impl Way {
         matches!(self, Self::Stdio(_))
     }
 
-    /// Calls a tool.
-    pub async fn call<N: FnMut(&RawValue)>(
+    /// Makes a call.
+    pub async fn call<H: Hears>(
         &self,
         era: Option<Era>,
         call: &Call<'_>,
         pass: Pass,
-        notifications: &mut N,
+        hears: &mut H,
     ) -> Result<Answer, Failure> {
         match self {
-            Self::Http(upstream) => upstream.call(era, call, &pass, notifications).await,
-            Self::Stdio(upstream) => Box::pin(upstream.call(era, call, pass, notifications)).await,
+            Self::Http(upstream) => upstream.call(era, call, &pass, hears).await,
+            Self::Stdio(upstream) => Box::pin(upstream.call(era, call, pass, hears)).await,
         }
     }
 
@@ -101,7 +109,7 @@ impl Way {
         }
     }
 
-    /// Asks something else than a tool call.
+    /// Asks something that is no call.
     pub async fn ask(&self, era: Era, outgoing: Outgoing<'_>) -> Result<Answer, Failure> {
         match self {
             Self::Http(upstream) => upstream.ask_ready(era, outgoing).await,
@@ -109,26 +117,26 @@ impl Way {
         }
     }
 
-    /// The tools that are offered on it, where it is open.
+    /// What is offered on it, where it is open.
     pub async fn list_where_open(&self, limits: &Limits) -> Option<Result<Catalog, Failure>> {
         match self {
             Self::Http(upstream) => {
                 let ready = &upstream.current()?;
-                let page = |cursor: Option<String>| async move {
-                    let id = next_id();
-                    let body = envelope::tools_list(id, cursor.as_deref(), ready.is_modern());
-                    Ok(upstream.ask(ready, Outgoing::plain(id, "tools/list", body)).await?.answer)
+                let page = |list: Listed, cursor: Option<String>| async move {
+                    let (id, method) = (next_id(), list.method());
+                    let body = envelope::list(id, method, cursor.as_deref(), ready.is_modern());
+                    Ok(upstream.ask(ready, Outgoing::plain(id, method, body)).await?.answer)
                 };
-                Some(catalog::discover(limits, page).await)
+                Some(catalog::discover(limits, &LISTED_WHERE_OPEN, page).await)
             }
             Self::Stdio(upstream) => {
                 let (child, ready) = &upstream.running().await?;
-                let page = |cursor: Option<String>| async move {
+                let page = |list: Listed, cursor: Option<String>| async move {
                     let id = next_id();
-                    let body = envelope::tools_list(id, cursor.as_deref(), ready.is_modern());
+                    let body = envelope::list(id, list.method(), cursor.as_deref(), ready.is_modern());
                     child.ask(id, body, None, &mut |_: &RawValue| ()).await
                 };
-                Some(catalog::discover(limits, page).await)
+                Some(catalog::discover(limits, &LISTED_WHERE_OPEN, page).await)
             }
         }
     }

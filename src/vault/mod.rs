@@ -24,7 +24,7 @@ pub use master_key::{MasterKey, MasterKeyError};
 pub use master_keys::MasterKeys;
 pub use purpose_keys::{Purpose, PurposeKeyRow, Use, uses};
 pub use sealed::{Identity, KEY_BYTES, KeyId, OpenError, SEALED_OVERHEAD_BYTES, sealed_by};
-pub use sealed_text::{McpSession, SEALED_TEXT_BYTES_MAX, TooLong};
+pub use sealed_text::{McpSession, REQUEST_STATE_BYTES_MAX, SEALED_TEXT_BYTES_MAX, TooLong};
 pub use tokens::{
     Claims, Lasting, SessionTokens, TOKEN_BYTES_MAX, TokenCache, TokenError, TokenHash, VerifiedToken,
 };
@@ -243,6 +243,23 @@ impl Vault {
     /// When it is not a cursor of ours.
     pub fn open_cursor(&self, text: &str) -> Result<Vec<u8>, OpenError> {
         self.keys.load().cursors.open(Identity::Cursor, text)
+    }
+
+    /// Seals a request's state, which a client of this session hands back with the input that an upstream
+    /// wanted.
+    ///
+    /// # Errors
+    /// When it holds more than [`REQUEST_STATE_BYTES_MAX`].
+    pub fn seal_request_state(&self, session: &str, plain: &[u8]) -> Result<String, TooLong> {
+        self.keys.load().cursors.seal(Identity::RequestState { session }, plain)
+    }
+
+    /// Opens what [`Vault::seal_request_state`] sealed, for the session of the token at hand.
+    ///
+    /// # Errors
+    /// When it is not ours, or was issued to another session.
+    pub fn open_request_state(&self, session: &str, text: &str) -> Result<Vec<u8>, OpenError> {
+        self.keys.load().cursors.open(Identity::RequestState { session }, text)
     }
 
     /// Seals what a legacy MCP session id says, bound to its token's session.

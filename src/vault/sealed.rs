@@ -138,6 +138,11 @@ pub enum Identity<'a> {
         /// The request, as it is found.
         request: &'a str,
     },
+    /// What a client hands back with the input that an upstream wanted.
+    RequestState {
+        /// The session that it was issued to, `ses_…`.
+        session: &'a str,
+    },
     /// What a legacy MCP session id holds.
     McpSession {
         /// The session of the token that it was issued to, `ses_…`.
@@ -177,6 +182,7 @@ impl Identity<'_> {
                 put(11, &[subject.as_bytes(), connection.as_bytes(), link.as_bytes()])
             }
             Self::Answer { request } => put(17, &[request.as_bytes()]),
+            Self::RequestState { session } => put(18, &[session.as_bytes()]),
             Self::WebhookSecret { webhook, generation } => {
                 put(16, &[webhook.as_bytes(), &generation.to_be_bytes()])
             }
@@ -204,6 +210,7 @@ impl fmt::Display for Identity<'_> {
             Self::PurposeKey { purpose, kid } => write!(f, "the {purpose} key {kid}"),
             Self::Cursor => f.write_str("the cursor"),
             Self::Answer { .. } => f.write_str("the kept answer"),
+            Self::RequestState { session } => write!(f, "a request's state of {session}"),
             Self::Connect { what } => write!(f, "the {what}"),
             Self::PendingCredential { subject, connection, link } => {
                 write!(f, "what {link} brought of {subject} for {connection:?}")

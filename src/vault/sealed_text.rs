@@ -1,6 +1,6 @@
-//! Values that a client keeps for us, sealed: page cursors and legacy MCP session ids.
+//! Values that a client keeps for us, sealed: page cursors, states of requests and legacy MCP session ids.
 //!
-//! Both are URL-safe base64 without padding, so visible ASCII, as headers and JSON want it.
+//! All are URL-safe base64 without padding, so visible ASCII, as headers and JSON want it.
 //!
 //! **Invariants.** What a client hands back is read only after it was found to be ours, and never
 //! longer than what we hand out.
@@ -16,16 +16,21 @@ use super::sealed::{Identity, OpenError, SEALED_OVERHEAD_BYTES, Sealer, sealed_b
 /// Most bytes that a cursor or an MCP session id holds: a header line has room for it.
 pub const SEALED_TEXT_BYTES_MAX: usize = 4_096;
 
-const TEXT_CHARS_MAX: usize = (SEALED_TEXT_BYTES_MAX + SEALED_OVERHEAD_BYTES).div_ceil(3) * 4;
+/// The same of a request's state, which travels in bodies.
+pub const REQUEST_STATE_BYTES_MAX: usize = 65_536;
+
+const fn text_chars(bytes_max: usize) -> usize {
+    (bytes_max + SEALED_OVERHEAD_BYTES).div_ceil(3) * 4
+}
 
 /// More than fits into a text that a client keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "failed to seal {bytes} bytes for a client to keep: at most {SEALED_TEXT_BYTES_MAX} fit; keep less in it"
-)]
+#[error("failed to seal {bytes} bytes for a client to keep: at most {bytes_max} fit; keep less in it")]
 pub struct TooLong {
     /// How many there are.
     pub bytes: usize,
+    /// How many there may be.
+    pub bytes_max: usize,
 }
 
 /// What a legacy MCP session id says, so that any replica can serve the next request.
@@ -43,6 +48,13 @@ pub struct McpSession {
     pub session: String,
 }
 
+fn bytes_max(identity: Identity<'_>) -> usize {
+    match identity {
+        Identity::RequestState { .. } => REQUEST_STATE_BYTES_MAX,
+        _ => SEALED_TEXT_BYTES_MAX,
+    }
+}
+
 /// The keys of one purpose: the first one seals, all open.
 pub(super) struct Ring(Vec<Sealer>);
 
@@ -53,8 +65,9 @@ impl Ring {
     }
 
     pub(super) fn seal(&self, identity: Identity<'_>, plain: &[u8]) -> Result<String, TooLong> {
-        if plain.len() > SEALED_TEXT_BYTES_MAX {
-            return Err(TooLong { bytes: plain.len() });
+        let bytes_max = bytes_max(identity);
+        if plain.len() > bytes_max {
+            return Err(TooLong { bytes: plain.len(), bytes_max });
         }
         Ok(URL_SAFE_NO_PAD.encode(self.seal_bytes(identity, plain)))
     }
@@ -66,7 +79,7 @@ impl Ring {
 
     pub(super) fn open(&self, identity: Identity<'_>, text: &str) -> Result<Vec<u8>, OpenError> {
         let format = || OpenError::format(identity);
-        if text.len() > TEXT_CHARS_MAX {
+        if text.len() > text_chars(bytes_max(identity)) {
             return Err(format());
         }
         let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| format())?;
@@ -144,7 +157,10 @@ mod tests {
         let most = vec![b'x'; SEALED_TEXT_BYTES_MAX];
         let cursor = vault.seal_cursor(&most).unwrap();
         assert_eq!(vault.open_cursor(&cursor).unwrap(), most);
-        assert_eq!(vault.seal_cursor(&[0; SEALED_TEXT_BYTES_MAX + 1]), Err(TooLong { bytes: 4_097 }));
+        assert_eq!(
+            vault.seal_cursor(&[0; SEALED_TEXT_BYTES_MAX + 1]),
+            Err(TooLong { bytes: 4_097, bytes_max: 4_096 })
+        );
         assert!(matches!(vault.open_cursor(&"A".repeat(6_000)), Err(OpenError::Format { .. })));
     }
 

@@ -1,12 +1,13 @@
-//! What `tools/list` showed to whom.
+//! What lists showed to whom.
 
+use proctor_domain::session::List;
 use proctor_domain::{Micros, Position, SessionId, SubjectId};
 
 use super::record::{Broken, Record};
 use super::select::{Condition, Page};
 use super::{Views, ViewsError};
 
-/// Which answers to `tools/list`. What is not set does not matter.
+/// Which answers to lists. What is not set does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestFilter {
     /// Given on behalf of one of these users; an empty list finds nothing.
@@ -21,7 +22,7 @@ pub struct ManifestFilter {
     pub to_us: Option<Micros>,
 }
 
-/// Answers to `tools/list` that were recorded together.
+/// Answers to a list that were recorded together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestRow {
     /// Where they stand in the journal.
@@ -36,9 +37,11 @@ pub struct ManifestRow {
     pub virtual_server: String,
     /// Its version.
     pub version: u32,
+    /// Which list.
+    pub list: List,
     /// SHA-256 over what was shown.
     pub manifest: String,
-    /// How many tools were shown.
+    /// How many definitions were shown.
     pub tools: u32,
     /// How many answers.
     pub times: u64,
@@ -55,7 +58,7 @@ impl ManifestFilter {
         Page {
             columns: "t.position, t.served_at_us, t.session, t.subject, t.virtual_server, \
                      t.version, t.manifest, t.tools, t.times, t.client_name, t.client_version, \
-                     t.protocol_version",
+                     t.protocol_version, t.list",
             table: "manifests_served",
             time: "served_at_us",
             label: None,
@@ -73,7 +76,7 @@ impl ManifestFilter {
 }
 
 impl Views {
-    /// Recorded answers to `tools/list`, newest first, before a position.
+    /// Recorded answers to lists, newest first, before a position.
     ///
     /// # Errors
     /// When the views cannot be read.
@@ -95,6 +98,11 @@ impl Views {
     }
 }
 
+fn list(code: &str) -> Result<List, Broken> {
+    let found = List::ALL.into_iter().find(|list| list.code() == code);
+    found.ok_or_else(|| format!("no list is called \"{}\"", code.escape_debug()).into())
+}
+
 fn manifest(row: &Record<'_>) -> Result<ManifestRow, Broken> {
     Ok(ManifestRow {
         position: row.position(0)?,
@@ -109,5 +117,6 @@ fn manifest(row: &Record<'_>) -> Result<ManifestRow, Broken> {
         client_name: row.text(9)?,
         client_version: row.text(10)?,
         protocol_version: row.text(11)?,
+        list: list(&row.text(12)?)?,
     })
 }

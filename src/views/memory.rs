@@ -21,7 +21,7 @@ const CALLS_MAX: usize = 50_000;
 pub(super) const SESSION_SQL: &str =
     "SELECT id, position, subject, virtual_server, label_indexes FROM sessions WHERE id = ";
 /// What [`call_facts`] reads, of the calls with these identifiers.
-pub(super) const CALL_SQL: &str = "SELECT call_id, position, started_at_us, connection, tool, arguments_bytes FROM tool_calls \
+pub(super) const CALL_SQL: &str = "SELECT call_id, position, started_at_us, connection, tool, arguments_bytes, method FROM tool_calls \
      WHERE call_id = ";
 
 /// What one event rests on.
@@ -139,11 +139,11 @@ pub(super) fn session_facts(row: &Record<'_>) -> Result<(Arc<str>, SessionFacts)
 }
 
 pub(super) fn call_facts(row: &Record<'_>) -> Result<(Box<str>, CallFacts), Broken> {
-    let tool = row.text(4)?;
+    let counted_as = CallFacts::counted_as(&row.text(6)?, &row.text(4)?);
     let facts = CallFacts {
         position: row.integer(1)?,
         started_at_us: row.integer(2)?,
-        route: row.maybe_text(3)?.map(|connection| (connection.into(), tool.into())),
+        route: row.maybe_text(3)?.map(|connection| (connection.into(), counted_as)),
         arguments_bytes: row.integer(5)?,
     };
     Ok((row.text(0)?.into(), facts))

@@ -1,5 +1,6 @@
 //! The audit trail's tool calls.
 
+use proctor_domain::virtual_server::Method;
 use proctor_domain::{CallId, Micros, Position, ReplicaId, SessionId, SubjectId};
 use proctor_projections::CallOutcome;
 
@@ -20,6 +21,8 @@ pub struct ToolCallFilter {
     pub virtual_server: Option<String>,
     /// Bound for this connection.
     pub connection: Option<String>,
+    /// By this method.
+    pub method: Option<Method>,
     /// Of this tool, as the agent named it.
     pub tool: Option<String>,
     /// That stand so.
@@ -53,9 +56,13 @@ pub struct ToolCallRow {
     pub version: Option<u32>,
     /// The connection.
     pub connection: Option<String>,
-    /// The tool as the agent named it.
+    /// The call that it goes on from, where it brought the input that that one's upstream wanted.
+    pub continues: Option<CallId>,
+    /// By which method.
+    pub method: Method,
+    /// The tool or prompt as the agent named it; of a resource, what exposes it; empty for a list.
     pub tool: String,
-    /// The tool as it was sent.
+    /// What it is called at the connection.
     pub upstream_tool: Option<String>,
     /// SHA-256 of the tool's definition.
     pub definition: Option<String>,
@@ -97,7 +104,7 @@ macro_rules! columns {
          t.session, t.virtual_server, t.version, t.connection, t.tool, t.upstream_tool, t.definition, \
          t.catalog, t.generation, t.replica, t.outcome, t.reason, t.duration_us, t.arguments_bytes, \
          t.result_bytes, t.client_name, t.client_version, t.protocol_version, t.trace_id, t.repeats, \
-         t.late, t.user_generation"
+         t.late, t.user_generation, t.method, t.continues"
     };
 }
 
@@ -105,7 +112,9 @@ impl ToolCallFilter {
     pub(super) fn page(&self, subject: Option<&str>, before: Option<Position>, limit: usize) -> Page {
         let rare = self.outcome.filter(|outcome| *outcome != CallOutcome::Succeeded);
         let common = self.outcome.filter(|outcome| *outcome == CallOutcome::Succeeded);
-        // The narrowest first. Most calls succeed: no index leads to those.
+        let rare_method = self.method.filter(|method| !method.is_tools_call());
+        let common_method = self.method.filter(Method::is_tools_call);
+        // The narrowest first. Most calls are of tools and succeed: no index leads to those.
         let conditions = vec![
             Condition::new("t.session", self.session.as_ref().map(SessionId::as_str)),
             Condition::new("t.subject", subject),
@@ -115,8 +124,14 @@ impl ToolCallFilter {
                 value: rare.map(|outcome| outcome.code().to_owned()),
             },
             Condition::new("t.tool", self.tool.as_deref()),
+            Condition {
+                column: "t.method",
+                index: Index::Where("t.method <> 'tools/call'"),
+                value: rare_method.map(|method| method.name().to_owned()),
+            },
             Condition::new("t.connection", self.connection.as_deref()),
             Condition::new("t.virtual_server", self.virtual_server.as_deref()),
+            Condition::without_index("t.method", common_method.map(Method::name)),
             Condition::without_index("t.outcome", common.map(CallOutcome::code)),
         ];
         Page {
@@ -190,6 +205,9 @@ fn tool_call(row: &Record<'_>) -> Result<ToolCallRow, Broken> {
     let outcome = row.text(16)?;
     let outcome = CallOutcome::from_code(&outcome)
         .ok_or_else(|| format!("no outcome is called \"{}\"", outcome.escape_debug()))?;
+    let method = row.text(28)?;
+    let method =
+        Method::named(&method).ok_or_else(|| format!("no method is called \"{}\"", method.escape_debug()))?;
     Ok(ToolCallRow {
         position: row.position(0)?,
         call: row.text(1)?.into(),
@@ -219,5 +237,7 @@ fn tool_call(row: &Record<'_>) -> Result<ToolCallRow, Broken> {
         repeats: row.count(25)?,
         late: row.integer(26)? != 0,
         user_generation: row.maybe_number(27)?,
+        method,
+        continues: row.maybe_text(29)?.map(CallId::from),
     })
 }

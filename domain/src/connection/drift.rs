@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Catalog, CatalogTool, Era};
-use super::{Connection, ConnectionError, ConnectionEvent};
+use super::catalog::{Catalog, Era, Features, Pinned};
+use super::{Connection, ConnectionError, ConnectionEvent, Feature};
 use crate::{By, Micros};
 
 /// So many changes are written down as they are seen; further ones only as [`Restlessness`] says, until an
@@ -82,7 +82,7 @@ impl Drift {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Narrowed {
     /// The tool.
-    pub tool: String,
+    pub tool: Feature,
     /// The definition before, by its digest.
     pub from: String,
     /// The definition after.
@@ -103,20 +103,20 @@ pub struct Observation {
 
 impl Observation {
     /// All that is offered, where this was `before`.
-    fn offered(&self, before: Tools) -> Tools {
+    fn offered(&self, before: Features) -> Features {
         if self.complete {
-            self.catalog.tools.clone()
+            self.catalog.features.clone()
         } else {
-            before.into_iter().chain(self.catalog.tools.clone()).collect()
+            before.into_iter().chain(self.catalog.features.clone()).collect()
         }
     }
 
     /// What was offered `before`, without those tools in force that are not offered any more as they were
     /// then.
-    fn taken_away(&self, in_force: &Tools, before: Tools) -> Tools {
-        let as_now = |(name, tool): (String, CatalogTool)| {
+    fn taken_away(&self, in_force: &Features, before: Features) -> Features {
+        let as_now = |(name, tool): (Feature, Pinned)| {
             let is_in_force = in_force.get(&name) == Some(&tool);
-            match self.catalog.tools.get(&name) {
+            match self.catalog.features.get(&name) {
                 Some(now) if is_in_force => Some((name, now.clone())),
                 None if is_in_force && self.complete => None,
                 Some(_) | None => Some((name, tool)),
@@ -137,13 +137,13 @@ pub struct Offered {
     pub digest: String,
     /// Tools whose definition is another than the one in force.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub changed: BTreeMap<String, CatalogTool>,
+    pub changed: BTreeMap<Feature, Pinned>,
     /// Tools of which none is in force.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub new: BTreeMap<String, CatalogTool>,
+    pub new: BTreeMap<Feature, Pinned>,
     /// Tools in force that are offered no more.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub gone: BTreeSet<String>,
+    pub gone: BTreeSet<Feature>,
 }
 
 /// What became of one tool: which definition was in force, and which is now.
@@ -154,7 +154,7 @@ pub struct Settled {
     pub from: Option<String>,
     /// The one from here on; none where the tool is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<CatalogTool>,
+    pub to: Option<Pinned>,
 }
 
 /// Why a tool is held.
@@ -179,27 +179,25 @@ impl HeldBecause {
 
 /// How a tool of a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ToolStanding<'a> {
+pub enum Standing<'a> {
     /// It is offered as it is in force.
-    InForce(&'a CatalogTool),
+    InForce(&'a Pinned),
     /// It is held until an administrator approves it.
     Held {
         /// The definition in force, which is offered no more; none where the tool is new.
-        in_force: Option<&'a CatalogTool>,
+        in_force: Option<&'a Pinned>,
         /// What is offered.
-        offered: &'a CatalogTool,
+        offered: &'a Pinned,
     },
     /// It is in force and offered no more.
-    Gone(&'a CatalogTool),
+    Gone(&'a Pinned),
     /// There is no such tool.
     Unknown,
 }
 
-type Tools = BTreeMap<String, CatalogTool>;
-
 impl Offered {
     /// What differs in `tools`, which are offered, from `in_force`.
-    fn between(in_force: &Tools, found: &Catalog, tools: &Tools) -> Self {
+    fn between(in_force: &Features, found: &Catalog, tools: &Features) -> Self {
         let mut offered = Self {
             era: found.era,
             protocol_version: found.protocol_version.clone(),
@@ -227,13 +225,13 @@ impl Offered {
     }
 
     /// The tools in which it differs.
-    pub fn names(&self) -> impl Iterator<Item = &String> {
+    pub fn names(&self) -> impl Iterator<Item = &Feature> {
         self.changed.keys().chain(self.new.keys()).chain(&self.gone)
     }
 
     /// The definition that is held of a tool, and why.
     #[must_use]
-    pub fn held(&self, tool: &str) -> Option<(HeldBecause, &CatalogTool)> {
+    pub fn held(&self, tool: &Feature) -> Option<(HeldBecause, &Pinned)> {
         let changed = self.changed.get(tool).map(|offered| (HeldBecause::Changed, offered));
         changed.or_else(|| self.new.get(tool).map(|offered| (HeldBecause::New, offered)))
     }
@@ -246,7 +244,7 @@ impl Offered {
     }
 
     /// All that is offered.
-    fn on(&self, in_force: &Tools) -> Tools {
+    fn on(&self, in_force: &Features) -> Features {
         let mut tools = in_force.clone();
         tools.retain(|name, _| !self.gone.contains(name));
         tools.extend(self.changed.iter().chain(&self.new).map(|(name, tool)| (name.clone(), tool.clone())));
@@ -254,7 +252,7 @@ impl Offered {
     }
 
     /// What it would mean for this tool to be in force as it is offered; nothing where it is.
-    fn settle(&self, in_force: &Tools, tool: &str) -> Option<Settled> {
+    fn settle(&self, in_force: &Features, tool: &Feature) -> Option<Settled> {
         let from = in_force.get(tool).map(|known| known.digest.clone());
         match self.held(tool) {
             Some((_, offered)) => Some(Settled { from, to: Some(offered.clone()) }),
@@ -263,14 +261,19 @@ impl Offered {
     }
 
     /// Those changes that come into force by themselves. That a tool is gone takes less than any other.
-    fn accepted(&self, policy: Drift, in_force: &Tools, narrowed: &[Narrowed]) -> BTreeMap<String, Settled> {
-        let narrows = |tool: &str| {
+    fn accepted(
+        &self,
+        policy: Drift,
+        in_force: &Features,
+        narrowed: &[Narrowed],
+    ) -> BTreeMap<Feature, Settled> {
+        let narrows = |tool: &Feature| {
             let (Some(from), Some(to)) = (in_force.get(tool), self.changed.get(tool)) else { return false };
             narrowed
                 .iter()
-                .any(|found| found.tool == tool && found.from == from.digest && found.to == to.digest)
+                .any(|found| found.tool == *tool && found.from == from.digest && found.to == to.digest)
         };
-        let accepts = |tool: &&String| match policy {
+        let accepts = |tool: &&Feature| match policy {
             Drift::Hold => false,
             Drift::Narrowing => self.gone.contains(*tool) || narrows(tool),
             Drift::All => true,
@@ -280,7 +283,7 @@ impl Offered {
     }
 
     /// Takes out what is settled.
-    fn without(mut self, settled: &BTreeMap<String, Settled>) -> Option<Self> {
+    fn without(mut self, settled: &BTreeMap<Feature, Settled>) -> Option<Self> {
         self.changed.retain(|name, _| !settled.contains_key(name));
         self.new.retain(|name, _| !settled.contains_key(name));
         self.gone.retain(|name| !settled.contains_key(name));
@@ -289,7 +292,7 @@ impl Offered {
 }
 
 /// These tools as they are once this is settled.
-fn settle(tools: &mut Tools, settled: &BTreeMap<String, Settled>) {
+fn settle(tools: &mut Features, settled: &BTreeMap<Feature, Settled>) {
     for (name, Settled { to, .. }) in settled {
         match to {
             Some(tool) => drop(tools.insert(name.clone(), tool.clone())),
@@ -300,8 +303,8 @@ fn settle(tools: &mut Tools, settled: &BTreeMap<String, Settled>) {
 
 /// The decisions about it.
 impl Connection {
-    fn tools(&self) -> Tools {
-        self.catalog.as_ref().map(|catalog| catalog.tools.clone()).unwrap_or_default()
+    fn tools(&self) -> Features {
+        self.catalog.as_ref().map(|catalog| catalog.features.clone()).unwrap_or_default()
     }
 
     /// Whether something else is offered than was last written down.
@@ -312,7 +315,7 @@ impl Connection {
         !Offered::between(&in_force, &seen.catalog, &tools).says_the_same_as(self.offered.as_deref())
     }
 
-    fn offered_before(&self, in_force: &Tools) -> Tools {
+    fn offered_before(&self, in_force: &Features) -> Features {
         self.offered.as_ref().map_or_else(|| in_force.clone(), |now| now.on(in_force))
     }
 
@@ -346,7 +349,7 @@ impl Connection {
     pub(super) fn approve(
         &self,
         by: &By,
-        tools: Option<&BTreeSet<String>>,
+        tools: Option<&BTreeSet<Feature>>,
         digest: &str,
     ) -> Result<Vec<ConnectionEvent>, ConnectionError> {
         if digest != self.offered_digest() {
@@ -374,13 +377,13 @@ impl Connection {
         Ok(vec![ConnectionEvent::CatalogApproved { by, offered, tools: settled, catalog }])
     }
 
-    pub(super) fn settle(&mut self, settled: &BTreeMap<String, Settled>, digest: &str) {
+    pub(super) fn settle(&mut self, settled: &BTreeMap<Feature, Settled>, digest: &str) {
         let Some(offered) = self.offered.take() else { return };
         let mut catalog = match &self.catalog {
             Some(catalog) => Catalog::clone(catalog),
             None => Catalog::of(offered.era, offered.protocol_version.clone(), BTreeMap::new()),
         };
-        settle(&mut catalog.tools, settled);
+        settle(&mut catalog.features, settled);
         digest.clone_into(&mut catalog.digest);
         self.catalog = Some(Arc::new(catalog));
         self.offered = Arc::unwrap_or_clone(offered).without(settled).map(Arc::new);

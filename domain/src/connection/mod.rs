@@ -2,6 +2,7 @@
 
 mod catalog;
 mod drift;
+mod feature;
 mod narrowing;
 mod settings;
 
@@ -10,11 +11,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use catalog::{Catalog, CatalogTool, Era};
+pub use catalog::{Abilities, Catalog, Era, Features, Pinned};
 use drift::Restlessness;
 pub use drift::{
-    CHANGES_MAX, Drift, HeldBecause, Narrowed, Observation, Offered, RESTLESS_SECONDS, Settled, ToolStanding,
+    CHANGES_MAX, Drift, HeldBecause, Narrowed, Observation, Offered, RESTLESS_SECONDS, Settled, Standing,
 };
+pub use feature::Feature;
 pub use narrowing::narrows;
 pub use settings::{AuthMethod, CredentialKind, Settings, Takes, Transport};
 
@@ -66,7 +68,7 @@ pub enum ConnectionCommand {
         /// Who asks.
         by: By,
         /// These of the tools; all when absent.
-        tools: Option<BTreeSet<String>>,
+        tools: Option<BTreeSet<Feature>>,
         /// The digest of what was offered when it was shown.
         digest: String,
     },
@@ -136,7 +138,7 @@ pub enum ConnectionEvent {
         /// The policy.
         policy: Drift,
         /// What changes.
-        tools: BTreeMap<String, Settled>,
+        tools: BTreeMap<Feature, Settled>,
         /// The digest of the catalog that is in force from here on.
         catalog: String,
     },
@@ -147,7 +149,7 @@ pub enum ConnectionEvent {
         /// The digest of what was offered, as it was shown.
         offered: String,
         /// What changes.
-        tools: BTreeMap<String, Settled>,
+        tools: BTreeMap<Feature, Settled>,
         /// The digest of the catalog that is in force from here on.
         catalog: String,
     },
@@ -207,24 +209,28 @@ pub enum ConnectionError {
          approve that"
     )]
     OfferedOtherwise,
-    /// A tool that is neither in force nor offered.
-    #[error("there is no tool \"{}\" to approve; held are: {}", .tool.escape_debug(), listed(.held))]
+    /// A feature that is neither in force nor offered.
+    #[error("there is no {} \"{}\" to approve; held are: {}", .tool.kind(), .tool.name().escape_debug(), listed(.held))]
     NoSuchTool {
-        /// The name asked for.
-        tool: String,
+        /// The one asked for.
+        tool: Feature,
         /// Those that wait for it.
-        held: Vec<String>,
+        held: Vec<Feature>,
     },
     /// It is set so that no user can bring what it wants.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 }
 
-fn listed(names: &[String]) -> String {
-    if names.is_empty() {
+fn listed(features: &[Feature]) -> String {
+    if features.is_empty() {
         return "none".to_owned();
     }
-    names.iter().map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+    features
+        .iter()
+        .map(|feature| feature.to_string().escape_debug().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,7 +291,7 @@ impl Connection {
         self.generation
     }
 
-    /// The tools in force, offered or not; `None` until its catalog was first read.
+    /// The features in force, offered or not; `None` until its catalog was first read.
     #[must_use]
     pub fn catalog(&self) -> Option<&Arc<Catalog>> {
         self.catalog.as_ref()
@@ -313,27 +319,27 @@ impl Connection {
         }
     }
 
-    /// How a tool stands.
+    /// How a feature stands.
     #[must_use]
-    pub fn standing(&self, tool: &str) -> ToolStanding<'_> {
-        let in_force = self.catalog.as_ref().and_then(|catalog| catalog.tools.get(tool));
-        let held = self.offered.as_ref().and_then(|offered| offered.held(tool));
+    pub fn standing(&self, feature: &Feature) -> Standing<'_> {
+        let in_force = self.catalog.as_ref().and_then(|catalog| catalog.features.get(feature));
+        let held = self.offered.as_ref().and_then(|offered| offered.held(feature));
         match (in_force, held) {
-            (in_force, Some((_, offered))) => ToolStanding::Held { in_force, offered },
-            (Some(known), None) if self.offered.as_ref().is_some_and(|o| o.gone.contains(tool)) => {
-                ToolStanding::Gone(known)
+            (in_force, Some((_, offered))) => Standing::Held { in_force, offered },
+            (Some(known), None) if self.offered.as_ref().is_some_and(|o| o.gone.contains(feature)) => {
+                Standing::Gone(known)
             }
-            (Some(known), None) => ToolStanding::InForce(known),
-            (None, None) => ToolStanding::Unknown,
+            (Some(known), None) => Standing::InForce(known),
+            (None, None) => Standing::Unknown,
         }
     }
 
-    /// The tool, if it may be shown and called: in force, and offered as it is.
+    /// The feature, if it may be shown and used: in force, and offered as it is.
     #[must_use]
-    pub fn tool(&self, name: &str) -> Option<&CatalogTool> {
-        match self.standing(name) {
-            ToolStanding::InForce(tool) => Some(tool),
-            ToolStanding::Held { .. } | ToolStanding::Gone(_) | ToolStanding::Unknown => None,
+    pub fn feature(&self, feature: &Feature) -> Option<&Pinned> {
+        match self.standing(feature) {
+            Standing::InForce(pinned) => Some(pinned),
+            Standing::Held { .. } | Standing::Gone(_) | Standing::Unknown => None,
         }
     }
 

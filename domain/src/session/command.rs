@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::event::{Access, Client, Outcome, Refusal};
+use super::event::{Access, Client, List, LogLevel, Outcome, Refusal};
 use crate::connection::Connection;
 use crate::identity_provider::IdentityProvider;
 use crate::limits::SessionLimits;
 use crate::subject::Subject;
 use crate::user_connection::UserConnection;
-use crate::virtual_server::VirtualServer;
+use crate::virtual_server::{VirtualServer, Wanted};
 use crate::{By, CallId, Micros, Name, ReplicaId, SubjectId};
 
 /// What a session is asked to be opened with.
@@ -58,17 +58,19 @@ pub struct UserGrounds {
     pub user_connection: Arc<UserConnection>,
 }
 
-/// One `tools/call` as it arrived.
+/// One request for an upstream as it arrived.
 #[derive(Clone, Debug)]
 pub struct CallRequest {
     /// Its new identifier.
     pub call: CallId,
-    /// The tool as the agent named it.
-    pub tool: String,
+    /// What the agent asks for.
+    pub wanted: Wanted,
     /// This process.
     pub replica: ReplicaId,
     /// The agent's name for its request, keyed so that two agents on one token differ.
     pub request: Option<String>,
+    /// The call that it goes on from, where it brings the input that this one's upstream wanted.
+    pub continues: Option<CallId>,
     /// Who asks.
     pub client: Client,
     /// W3C trace id.
@@ -97,7 +99,7 @@ pub struct CallGrounds {
     pub subject: Arc<Subject>,
     /// The virtual server.
     pub server: Arc<VirtualServer>,
-    /// The connection that the tool belongs to, where the virtual server exposes it.
+    /// The connection that it concerns, where the virtual server exposes what is wanted.
     pub connection: Option<Arc<Connection>>,
     /// The user's authorization of it, where every user brings a credential.
     pub user_connection: Option<Arc<UserConnection>>,
@@ -131,15 +133,17 @@ pub enum SessionCommand {
         /// How many more.
         times: u64,
     },
-    /// Writes down what `tools/list` showed.
+    /// Writes down what a list showed.
     RecordManifest {
         /// When.
         at: Micros,
+        /// Which list.
+        list: List,
         /// SHA-256 over what was shown.
         manifest: String,
         /// The virtual server's version.
         version: u32,
-        /// How many tools were shown.
+        /// How many definitions were shown.
         tools: u32,
         /// Who asked.
         client: Client,
@@ -162,6 +166,29 @@ pub enum SessionCommand {
         duration_us: u64,
         /// Size of the result, in bytes.
         result_bytes: u64,
+    },
+    /// Asks to ask the agent for input that an upstream wants.
+    RequestInput {
+        /// When.
+        at: Micros,
+        /// The name of the wish.
+        input: String,
+        /// The call that it came up in.
+        call: CallId,
+        /// By which of the protocol's methods.
+        method: String,
+    },
+    /// Writes down that the agent answered.
+    GiveInput {
+        /// The name of the wish.
+        input: String,
+    },
+    /// Says which log messages a legacy agent wants.
+    SetLogLevel {
+        /// Which agent, by a hash of its handshake.
+        client: String,
+        /// The least that it wants.
+        level: LogLevel,
     },
     /// Gives up every call of a process that is gone.
     AbandonCalls {

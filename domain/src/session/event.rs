@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decider::domain_event;
+use crate::virtual_server::Method;
 use crate::{By, CallId, Micros, Name, ReplicaId, SubjectId};
 
 /// How much of its virtual server a session may use.
@@ -169,10 +170,13 @@ pub struct Route {
     pub version: u32,
     /// The connection.
     pub connection: Name,
-    /// The tool's name there.
+    /// What it is called there: a tool, a prompt; of a resource, the URI or template by which it is
+    /// exposed; empty for a list.
     pub tool: String,
-    /// SHA-256 of the tool's definition, in hexadecimal.
-    pub definition: String,
+    /// SHA-256 of its definition, in hexadecimal; none of a resource that is exposed by its URI, and of a
+    /// list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
     /// SHA-256 of the connection's catalog, in hexadecimal.
     pub catalog: String,
     /// The generation of the connection's settings and secrets.
@@ -205,6 +209,97 @@ pub enum Outcome {
     Failed(String),
     /// It was stopped on the way; whether it had an effect is not known.
     Cancelled(Cause),
+    /// The upstream wants input from the agent or its user first; another call goes on from here.
+    InputRequired,
+}
+
+/// A list that is answered from what is pinned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum List {
+    /// `tools/list`
+    #[default]
+    Tools,
+    /// `prompts/list`
+    Prompts,
+    /// `resources/templates/list`
+    ResourceTemplates,
+}
+
+impl List {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::ResourceTemplates];
+
+    /// The stable code, as stored and shown.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::ResourceTemplates => "resource_templates",
+        }
+    }
+
+    fn is_tools(&self) -> bool {
+        *self == Self::Tools
+    }
+}
+
+/// How grave a log message is, least first (RFC 5424, as MCP has it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// For whoever looks for a fault.
+    Debug,
+    /// For whoever wants to know.
+    Info,
+    /// Unusual, but well.
+    Notice,
+    /// It may go wrong.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// A part does not work.
+    Critical,
+    /// Somebody has to act at once.
+    Alert,
+    /// Nothing works.
+    Emergency,
+}
+
+impl LogLevel {
+    /// All of them, least first.
+    pub const ALL: [Self; 8] = [
+        Self::Debug,
+        Self::Info,
+        Self::Notice,
+        Self::Warning,
+        Self::Error,
+        Self::Critical,
+        Self::Alert,
+        Self::Emergency,
+    ];
+
+    /// The level as the protocol writes it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Alert => "alert",
+            Self::Emergency => "emergency",
+        }
+    }
+
+    /// The level that is written so.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.code() == code)
+    }
 }
 
 /// What happened in a [`super::Session`].
@@ -219,24 +314,31 @@ pub enum SessionEvent {
         /// The virtual server's version at that time.
         version: u32,
     },
-    /// `tools/list` was answered, this many times since it was last recorded.
+    /// A list was answered, this many times since it was last recorded.
     ManifestServed {
+        /// Which.
+        #[serde(default, skip_serializing_if = "List::is_tools")]
+        list: List,
         /// SHA-256 over what was shown, in hexadecimal.
         manifest: String,
         /// The virtual server's version.
         version: u32,
-        /// How many tools were shown.
+        /// How many definitions were shown.
         tools: u32,
         /// Who asked.
         client: Client,
         /// How many times.
         times: u64,
     },
-    /// A tool call may leave. Its arguments are sealed beside it.
+    /// A tool call, or another request for an upstream, may leave. Its arguments are sealed beside it.
     ToolCallAdmitted {
         /// The call.
         call: CallId,
-        /// The tool as the agent named it.
+        /// By which method.
+        #[serde(default, skip_serializing_if = "Method::is_tools_call")]
+        method: Method,
+        /// The tool or prompt as the agent named it; of a resource, what exposes it, as the upstream has
+        /// it; empty for a list.
         tool: String,
         /// What it rests on.
         route: Route,
@@ -252,12 +354,18 @@ pub enum SessionEvent {
         trace: Option<String>,
         /// Size of the arguments as they will be sent, in bytes.
         arguments_bytes: u64,
+        /// The call that it goes on from, where that one had ended with the upstream's wish for input.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        continues: Option<CallId>,
     },
-    /// A tool call may not leave. Its arguments are sealed beside it.
+    /// A tool call, or another request for an upstream, may not leave. Its arguments are sealed beside it.
     ToolCallRefused {
         /// The call.
         call: CallId,
-        /// The tool as the agent named it, escaped.
+        /// By which method.
+        #[serde(default, skip_serializing_if = "Method::is_tools_call")]
+        method: Method,
+        /// The same as of an admitted one, escaped; of a URI that nothing exposes, its scheme.
         tool: String,
         /// Why.
         reason: Refusal,
@@ -302,6 +410,30 @@ pub enum SessionEvent {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         late: bool,
     },
+    /// An upstream wants input from the agent or its user, which is asked of the agent from here on. What it
+    /// wants is sealed beside it.
+    InputRequested {
+        /// The name of this wish.
+        input: String,
+        /// The call that it came up in.
+        call: CallId,
+        /// By which of the protocol's methods the agent is asked.
+        method: String,
+    },
+    /// The agent answered a wish for input. Its answer is sealed beside it.
+    InputGiven {
+        /// The name of the wish.
+        input: String,
+        /// The call that it came up in.
+        call: CallId,
+    },
+    /// A legacy agent wants log messages of this level and graver ones.
+    LogLevelSet {
+        /// Which agent, by a hash of its handshake.
+        client: String,
+        /// The least that it wants.
+        level: LogLevel,
+    },
     /// The process that made a call is gone; what became of the call is not known.
     ToolCallAbandoned {
         /// The call.
@@ -325,5 +457,8 @@ domain_event!(SessionEvent {
     ToolCallCancelRequested = "1",
     ToolCallEnded = "1",
     ToolCallAbandoned = "1",
+    InputRequested = "1",
+    InputGiven = "1",
+    LogLevelSet = "1",
     SessionRevoked = "1",
 });

@@ -1,8 +1,9 @@
 //! May this call leave? The one function that says so, live and in a what-if.
 
 use super::{Access, CallGrounds, CallRequest, HeldBack, Refusal, Route, Session, Terms};
-use crate::connection::{CatalogTool, Connection, ToolStanding};
+use crate::connection::{Connection, Pinned, Standing};
 use crate::user_connection::Status;
+use crate::virtual_server::{VirtualServer, Wanted, scheme};
 use crate::{Micros, Position};
 
 /// Longest name of a refused tool in the journal, in characters.
@@ -65,24 +66,30 @@ impl Session {
         if self.calls_admitted >= terms.calls_max {
             return Err(Denial::of(Refusal::CallsMaxReached, None));
         }
-        let chosen = |tools: &Vec<String>| tools.contains(&request.tool);
-        let Some(exposed) =
-            grounds.server.tool(&request.tool).filter(|_| terms.tools.as_ref().is_none_or(chosen))
+        let Some(target) =
+            grounds.server.target(&request.wanted).filter(|_| is_chosen(terms, &request.wanted))
         else {
             return Err(Denial::of(Refusal::NotInScope, None));
         };
         let Some(connection) = grounds.connection.as_deref() else {
             return Err(Denial::of(Refusal::ConnectionRetired, None));
         };
-        let standing = connection.standing(&exposed.tool);
-        let Some((catalog, tool)) = connection.catalog().zip(in_force(standing)) else {
-            return Err(Denial::of(self.without_definition(terms, connection, standing), None));
+        let standing = target.feature.as_ref().map(|feature| connection.standing(feature));
+        let pinned = match standing {
+            None => None,
+            Some(standing) => match in_force(standing) {
+                Some(pinned) => Some(pinned),
+                None => return Err(Denial::of(self.without_definition(terms, connection, standing), None)),
+            },
+        };
+        let Some(catalog) = connection.catalog() else {
+            return Err(Denial::of(Refusal::NotInCatalog, None));
         };
         let route = Route {
             version: grounds.server.revision(),
-            connection: exposed.connection.clone(),
-            tool: exposed.tool.clone(),
-            definition: tool.digest.clone(),
+            connection: target.connection.clone(),
+            tool: target.exposed_by.to_owned(),
+            definition: pinned.map(|pinned| pinned.digest.clone()),
             catalog: catalog.digest.clone(),
             generation: connection.generation(),
             user_generation: None,
@@ -96,9 +103,9 @@ impl Session {
             Err(Denial::of(Refusal::ConnectionRetired, Some(route)))
         } else if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) {
             Err(Denial::of(Refusal::ConnectionCut, Some(route)))
-        } else if terms.access == Access::ReadOnly && !tool.read_only {
+        } else if terms.access == Access::ReadOnly && pinned.is_some_and(|pinned| !pinned.read_only) {
             Err(Denial::of(Refusal::NotReadOnly, Some(route)))
-        } else if matches!(standing, ToolStanding::Held { .. }) {
+        } else if matches!(standing, Some(Standing::Held { .. })) {
             Err(Denial::of(Refusal::ToolHeld, Some(route)))
         } else if let Some(reason) = unusable(status) {
             Err(Denial::of(reason, Some(route)))
@@ -115,22 +122,17 @@ impl Session {
     }
 
     /// Why a tool is refused of which no definition is in force that its upstream still offers.
-    fn without_definition(
-        &self,
-        terms: &Terms,
-        connection: &Connection,
-        standing: ToolStanding<'_>,
-    ) -> Refusal {
+    fn without_definition(&self, terms: &Terms, connection: &Connection, standing: Standing<'_>) -> Refusal {
         match standing {
             _ if !connection.is_usable() => Refusal::ConnectionRetired,
-            ToolStanding::Held { .. } if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) => {
+            Standing::Held { .. } if connection.cut_at().is_some_and(|cut| self.opened_at <= cut) => {
                 Refusal::ConnectionCut
             }
-            ToolStanding::Held { offered, .. } if terms.access == Access::ReadOnly && !offered.read_only => {
+            Standing::Held { offered, .. } if terms.access == Access::ReadOnly && !offered.read_only => {
                 Refusal::NotReadOnly
             }
-            ToolStanding::Held { .. } => Refusal::ToolHeld,
-            ToolStanding::InForce(_) | ToolStanding::Gone(_) | ToolStanding::Unknown => Refusal::NotInCatalog,
+            Standing::Held { .. } => Refusal::ToolHeld,
+            Standing::InForce(_) | Standing::Gone(_) | Standing::Unknown => Refusal::NotInCatalog,
         }
     }
 
@@ -141,11 +143,11 @@ impl Session {
 }
 
 /// The definition that a call would rest on.
-fn in_force(standing: ToolStanding<'_>) -> Option<&CatalogTool> {
+fn in_force(standing: Standing<'_>) -> Option<&Pinned> {
     match standing {
-        ToolStanding::InForce(tool) => Some(tool),
-        ToolStanding::Held { in_force, .. } => in_force,
-        ToolStanding::Gone(_) | ToolStanding::Unknown => None,
+        Standing::InForce(tool) => Some(tool),
+        Standing::Held { in_force, .. } => in_force,
+        Standing::Gone(_) | Standing::Unknown => None,
     }
 }
 
@@ -158,7 +160,31 @@ fn unusable(status: Status) -> Option<Refusal> {
     }
 }
 
-/// A name that came from outside, as it may stand in the journal: escaped and bounded.
-pub(super) fn tool_for_the_record(name: &str) -> String {
+/// Whether a session on these terms is for it: the tools that it was opened for bind no other method.
+fn is_chosen(terms: &Terms, wanted: &Wanted) -> bool {
+    match (wanted, &terms.tools) {
+        (Wanted::Tool(name), Some(tools)) => tools.contains(name),
+        _ => true,
+    }
+}
+
+/// What stands in the journal for what an agent asked for: escaped and bounded. A URI may say something of
+/// a person: what exposes it stands for it, and where nothing does, its scheme.
+pub(super) fn for_the_record(wanted: &Wanted, server: &VirtualServer) -> String {
+    let name = match wanted {
+        Wanted::Tool(name)
+        | Wanted::Prompt(name)
+        | Wanted::PromptCompletion(name)
+        | Wanted::TemplateCompletion(name) => name.as_str(),
+        Wanted::ResourceList(_) => "",
+        Wanted::Resource(uri) => match server.target(wanted) {
+            Some(target) => return escaped(target.exposed_by),
+            None => scheme(uri).map_or("", |scheme| &uri[..=scheme.len()]),
+        },
+    };
+    escaped(name)
+}
+
+fn escaped(name: &str) -> String {
     name.escape_debug().take(REFUSED_TOOL_CHARS_MAX).collect()
 }

@@ -6,6 +6,7 @@
 //! adds a bounded number of events.
 
 mod command;
+mod error;
 mod event;
 mod judge;
 mod pace;
@@ -16,13 +17,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use command::{CallGrounds, CallRequest, HeldBack, Opening, OpeningGrounds, SessionCommand, UserGrounds};
-pub use event::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Terms};
+pub use error::SessionError;
+pub use event::{Access, Cause, Client, List, LogLevel, Outcome, Refusal, Route, SessionEvent, Terms};
 pub use judge::Denial;
 use pace::Pace;
 
 use crate::decider::aggregate;
 use crate::user_connection::Status;
-use crate::virtual_server::MissingAccounts;
+use crate::virtual_server::{Method, MissingAccounts, VirtualServer, Wanted};
 use crate::{By, CallId, Decider, Micros, Name, Place, Position, ReplicaId};
 
 /// Shortest life of a session, in seconds.
@@ -36,67 +38,12 @@ pub const CALLS_MAX_DEFAULT: u32 = 10_000;
 /// Refusals of different tools or reasons that one minute records one by one. More only add up, per
 /// reason: otherwise an agent that makes up tool names would make the stream as long as it likes.
 pub const REFUSALS_PER_MINUTE_MAX: usize = 64;
-
-/// Nonsense asked of a [`Session`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// It was never opened.
-    #[error("there is no such session: check its identifier")]
-    Unknown,
-    /// The identifier is taken.
-    #[error("a session of this identifier exists already")]
-    Exists,
-    /// The virtual server is not there.
-    #[error("there is no virtual server \"{0}\": define it first")]
-    UnknownServer(Name),
-    /// The virtual server is out of use.
-    #[error("virtual server \"{0}\" was retired: mint for another")]
-    RetiredServer(Name),
-    /// The user may not have sessions.
-    #[error("this user is blocked: unblock the user first")]
-    SubjectBlocked,
-    /// The user is not known.
-    #[error("the user has no reference here yet")]
-    UnknownSubject,
-    /// A narrower list that names a tool which is not there.
-    #[error("virtual server \"{server}\" has no tool \"{}\"; it has: {}", .tool.escape_debug(), listed(.known))]
-    UnknownTool {
-        /// The virtual server.
-        server: Name,
-        /// The name asked for.
-        tool: String,
-        /// The names that exist.
-        known: Vec<String>,
-    },
-    /// A login that the virtual server does not take.
-    #[error(
-        "virtual server \"{server}\" takes no logins of \"{provider}\": use a token of another issuer, or mint a session"
-    )]
-    NoLogin {
-        /// The virtual server.
-        server: Name,
-        /// The identity provider.
-        provider: Name,
-    },
-    /// The identity provider is out of use.
-    #[error("the identity provider \"{0}\" is not in use: use a token of another issuer, or mint a session")]
-    ProviderNotInUse(Name),
-    /// It would have ended before it began.
-    #[error("the time that the session was to end at is over: get a new token")]
-    Over,
-    /// Accounts that the user has to connect first.
-    #[error("the user has no usable account at: {}; connect the accounts first", accounts(.0))]
-    AccountsMissing(Vec<(Name, Status)>),
-    /// A life that is too short or too long.
-    #[error("ttl_seconds is {0}: choose {TTL_SECONDS_MIN} to {TTL_SECONDS_MAX}")]
-    Ttl(u32),
-    /// An outcome of a call that is not open.
-    #[error("no call {0} is open in this session: it was never admitted, or it has ended")]
-    UnknownCall(CallId),
-    /// A second admission of a call that is open.
-    #[error("a call {0} is open in this session already: give each call an identifier of its own")]
-    CallExists(CallId),
-}
+/// Wishes for input of one session that are open at a time.
+pub const INPUTS_OPEN_MAX: usize = 256;
+/// Agents of one session that each have said which log messages they want.
+pub const LOG_LEVELS_MAX: usize = 64;
+/// For so long an agent may answer a wish for input, in seconds.
+pub const INPUT_SECONDS_MAX: u32 = 3_600;
 
 /// An admitted call that has not ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +58,7 @@ pub struct InFlight {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Refused {
+    method: Method,
     tool: String,
     reason: Refusal,
     call: CallId,
@@ -135,7 +83,11 @@ pub struct Session {
     in_flight: BTreeMap<CallId, InFlight>,
     abandoned: BTreeSet<CallId>,
     refusals: Refusals,
-    manifest_served: Option<(String, i64)>,
+    /// Which manifest was served last of each list, and in which minute.
+    manifest_served: BTreeMap<List, (String, i64)>,
+    /// Wishes for input that are not answered, with their calls and until when they may be.
+    inputs: BTreeMap<String, (CallId, Micros)>,
+    log_levels: BTreeMap<String, LogLevel>,
 }
 
 impl Session {
@@ -169,16 +121,35 @@ impl Session {
         &self.in_flight
     }
 
-    /// The refused call of the same minute that already stands for this tool, as the agent named
-    /// it, and this reason; beyond [`REFUSALS_PER_MINUTE_MAX`] for this reason alone.
+    /// The least log messages that an agent wants, where it has said so.
     #[must_use]
-    pub fn refused_before(&self, tool: &str, reason: Refusal, at: Micros) -> Option<&CallId> {
+    pub fn log_level(&self, client: &str) -> Option<LogLevel> {
+        self.log_levels.get(client).copied()
+    }
+
+    /// The call that a wish for input came up in, while it may be answered.
+    #[must_use]
+    pub fn input(&self, input: &str) -> Option<&CallId> {
+        self.inputs.get(input).map(|(call, _)| call)
+    }
+
+    /// The refused call of the same minute that already stands for what is wanted, as it would stand in
+    /// the journal, and this reason; beyond [`REFUSALS_PER_MINUTE_MAX`] for this reason alone.
+    #[must_use]
+    pub fn refused_before(
+        &self,
+        (wanted, server): (&Wanted, &VirtualServer),
+        reason: Refusal,
+        at: Micros,
+    ) -> Option<&CallId> {
         if self.refusals.minute != at.minute() {
             return None;
         }
         let recorded = &self.refusals.recorded;
-        let tool = judge::tool_for_the_record(tool);
-        let same = recorded.iter().find(|refused| refused.reason == reason && refused.tool == tool);
+        let (method, tool) = (wanted.method(), judge::for_the_record(wanted, server));
+        let same = recorded
+            .iter()
+            .find(|refused| refused.reason == reason && refused.method == method && refused.tool == tool);
         let alike = || {
             let full = recorded.len() >= REFUSALS_PER_MINUTE_MAX;
             recorded.iter().find(|refused| full && refused.reason == reason)
@@ -234,8 +205,10 @@ impl Session {
         let needed = |name: &Name| {
             let chosen =
                 |tool: &str| opening.tools.as_ref().is_none_or(|tools| tools.iter().any(|t| t == tool));
+            let mut beside = grounds.server.definition().connections_beside_tools();
             let tools = grounds.server.tool_names().filter(|tool| chosen(tool));
-            tools.filter_map(|tool| grounds.server.tool(tool)).any(|tool| tool.connection == *name)
+            beside.any(|connection| connection == name)
+                || tools.filter_map(|tool| grounds.server.tool(tool)).any(|tool| tool.connection == *name)
         };
         let missing: Vec<_> = grounds
             .user_connections
@@ -283,21 +256,29 @@ impl Session {
         Ok(match self.judge(terms, at, request, grounds) {
             Ok(route) => vec![SessionEvent::ToolCallAdmitted {
                 call: request.call.clone(),
-                tool: request.tool.clone(),
+                method: request.wanted.method(),
+                tool: match &request.wanted {
+                    Wanted::Resource(_) | Wanted::ResourceList(_) => route.tool.clone(),
+                    named => named.name().to_owned(),
+                },
                 route,
                 replica: request.replica.clone(),
                 request: request.request.clone(),
                 client: request.client.clone(),
                 trace: request.trace.clone(),
                 arguments_bytes: request.arguments_bytes,
+                continues: request.continues.clone(),
             }],
-            Err(Denial { reason, .. }) if self.refused_before(&request.tool, reason, at).is_some() => {
+            Err(Denial { reason, .. })
+                if self.refused_before((&request.wanted, &grounds.server), reason, at).is_some() =>
+            {
                 Vec::new()
             }
             Err(Denial { reason, route, retry_at }) => {
                 vec![SessionEvent::ToolCallRefused {
                     call: request.call.clone(),
-                    tool: judge::tool_for_the_record(&request.tool),
+                    method: request.wanted.method(),
+                    tool: judge::for_the_record(&request.wanted, &grounds.server),
                     reason,
                     route: route.map(|route| *route),
                     client: request.client.clone(),
@@ -323,15 +304,6 @@ impl Session {
     }
 }
 
-fn accounts(missing: &[(Name, Status)]) -> String {
-    let shown = |(name, status): &(Name, Status)| format!("{name} ({})", status.code());
-    missing.iter().map(shown).collect::<Vec<_>>().join(", ")
-}
-
-fn listed(tools: &[String]) -> String {
-    if tools.is_empty() { "none".to_owned() } else { tools.join(", ") }
-}
-
 aggregate!(Session, "session", SessionCommand, SessionEvent, SessionError);
 
 impl Decider for Session {
@@ -346,13 +318,14 @@ impl Decider for Session {
             (Some(_), Command::RecordRefusedAgain { call, times }) => {
                 Ok(vec![SessionEvent::ToolCallRefusedAgain { call: call.clone(), times: *times }])
             }
-            (Some(_), Command::RecordManifest { at, manifest, times: 1, .. })
-                if self.manifest_served.as_ref() == Some(&(manifest.clone(), at.minute())) =>
+            (Some(_), Command::RecordManifest { at, list, manifest, times: 1, .. })
+                if self.manifest_served.get(list) == Some(&(manifest.clone(), at.minute())) =>
             {
                 Ok(Vec::new())
             }
-            (Some(_), Command::RecordManifest { manifest, version, tools, client, times, .. }) => {
+            (Some(_), Command::RecordManifest { list, manifest, version, tools, client, times, .. }) => {
                 Ok(vec![SessionEvent::ManifestServed {
+                    list: *list,
                     manifest: manifest.clone(),
                     version: *version,
                     tools: *tools,
@@ -377,6 +350,32 @@ impl Decider for Session {
                     late: self.abandoned.contains(call),
                 }])
             }
+            (Some(terms), Command::RequestInput { at, .. }) if self.revoked || *at >= terms.expires_at => {
+                Err(SessionError::Ended)
+            }
+            (Some(_), Command::RequestInput { at, input, call, method }) => {
+                if self.inputs.values().filter(|(_, until)| until > at).count() >= INPUTS_OPEN_MAX {
+                    return Err(SessionError::TooManyInputs);
+                }
+                let (input, call, method) = (input.clone(), call.clone(), method.clone());
+                Ok(vec![SessionEvent::InputRequested { input, call, method }])
+            }
+            (Some(_), Command::SetLogLevel { client, level }) if self.log_level(client) == Some(*level) => {
+                Ok(Vec::new())
+            }
+            (Some(_), Command::SetLogLevel { client, level }) => {
+                if self.log_levels.len() >= LOG_LEVELS_MAX && !self.log_levels.contains_key(client) {
+                    return Err(SessionError::TooManyLogLevels);
+                }
+                Ok(vec![SessionEvent::LogLevelSet { client: client.clone(), level: *level }])
+            }
+            // An answer that comes twice, or to nothing, says nothing.
+            (Some(_), Command::GiveInput { input }) => {
+                let given = self
+                    .input(input)
+                    .map(|call| SessionEvent::InputGiven { input: input.clone(), call: call.clone() });
+                Ok(given.into_iter().collect())
+            }
             (Some(_), Command::AbandonCalls { replica }) => {
                 let theirs = |call: &InFlight| call.replica == *replica;
                 Ok(self.calls_where(theirs, |call| SessionEvent::ToolCallAbandoned { call }))
@@ -395,8 +394,8 @@ impl Decider for Session {
                 self.terms = Some(Arc::new(terms.clone()));
                 self.opened_at = place.position;
             }
-            SessionEvent::ManifestServed { manifest, .. } => {
-                self.manifest_served = Some((manifest.clone(), place.recorded_at.minute()));
+            SessionEvent::ManifestServed { list, manifest, .. } => {
+                self.manifest_served.insert(*list, (manifest.clone(), place.recorded_at.minute()));
             }
             SessionEvent::ToolCallAdmitted { call, replica, request, .. } => {
                 self.calls_admitted += 1;
@@ -407,12 +406,13 @@ impl Decider for Session {
                     InFlight { replica: replica.clone(), request: request.clone(), cancel_requested: false };
                 self.in_flight.insert(call.clone(), in_flight);
             }
-            SessionEvent::ToolCallRefused { call, tool, reason, .. } => {
+            SessionEvent::ToolCallRefused { call, method, tool, reason, .. } => {
                 let minute = place.recorded_at.minute();
                 if self.refusals.minute != minute {
                     self.refusals = Refusals { minute, recorded: Vec::new() };
                 }
                 self.refusals.recorded.push(Refused {
+                    method: *method,
                     tool: tool.clone(),
                     reason: *reason,
                     call: call.clone(),
@@ -432,6 +432,16 @@ impl Decider for Session {
                 self.in_flight.remove(call);
                 self.abandoned.insert(call.clone());
             }
+            SessionEvent::InputRequested { input, call, .. } => {
+                let now = place.recorded_at;
+                self.inputs.retain(|_, (_, until)| *until > now);
+                let until = now.plus_seconds(INPUT_SECONDS_MAX);
+                self.inputs.insert(input.clone(), (call.clone(), until));
+            }
+            SessionEvent::InputGiven { input, .. } => drop(self.inputs.remove(input)),
+            SessionEvent::LogLevelSet { client, level } => {
+                self.log_levels.insert(client.clone(), *level);
+            }
             SessionEvent::SessionRevoked { .. } => self.revoked = true,
         }
     }
@@ -449,11 +459,14 @@ impl Decider for Session {
                     false => Micros::BEFORE_ALL,
                 }
             }),
+            SessionCommand::RequestInput { .. } => self.terms.as_ref().map(|terms| terms.expires_at),
             SessionCommand::Open { .. }
             | SessionCommand::RecordManifest { .. }
             | SessionCommand::RecordRefusedAgain { .. }
             | SessionCommand::RequestCancel { .. }
             | SessionCommand::RecordOutcome { .. }
+            | SessionCommand::GiveInput { .. }
+            | SessionCommand::SetLogLevel { .. }
             | SessionCommand::AbandonCalls { .. }
             | SessionCommand::Revoke { .. } => None,
         }
@@ -463,10 +476,13 @@ impl Decider for Session {
         match command {
             SessionCommand::Open { at, .. }
             | SessionCommand::RequestToolCall { at, .. }
-            | SessionCommand::RecordManifest { at, .. } => *at = now,
+            | SessionCommand::RecordManifest { at, .. }
+            | SessionCommand::RequestInput { at, .. } => *at = now,
             SessionCommand::RecordRefusedAgain { .. }
             | SessionCommand::RequestCancel { .. }
             | SessionCommand::RecordOutcome { .. }
+            | SessionCommand::GiveInput { .. }
+            | SessionCommand::SetLogLevel { .. }
             | SessionCommand::AbandonCalls { .. }
             | SessionCommand::Revoke { .. } => {}
         }

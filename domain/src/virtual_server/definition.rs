@@ -5,12 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::resources::{ExposedResource, ExposedResourceTemplate};
+use super::uri_template::{InvalidTemplate, UriTemplate, is_uri};
 use crate::Name;
+use crate::connection::Feature;
 use crate::limits::{InvalidLimit, Limits, SessionLimits};
 use crate::session::{Access, TTL_SECONDS_MAX, TTL_SECONDS_MIN};
 
 /// Most tools on one virtual server.
 pub const TOOLS_MAX: usize = 500;
+/// Most prompts on one virtual server.
+pub const PROMPTS_MAX: usize = 500;
+/// Most rules for resources on one virtual server: URIs and templates together.
+pub const RESOURCE_RULES_MAX: usize = 500;
+/// Longest name of a prompt, in bytes.
+pub const PROMPT_NAME_BYTES_MAX: usize = 256;
 /// Longest description of a virtual server or a tool, in characters.
 pub const DESCRIPTION_CHARS_MAX: usize = 8_000;
 /// Longest instructions, in characters.
@@ -70,6 +79,22 @@ pub struct ExposedTool {
     pub fixed_arguments: Option<Map<String, Value>>,
 }
 
+/// One prompt that the agent may get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExposedPrompt {
+    /// The connection that offers it.
+    pub connection: Name,
+    /// Its name there.
+    pub prompt: String,
+    /// Another name for the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Another description for the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
 /// Whose access tokens open sessions by themselves, and on which terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +118,15 @@ pub struct Definition {
     pub instructions: String,
     /// Exactly the tools that are exposed. Empty exposes nothing.
     pub tools: Vec<ExposedTool>,
+    /// Exactly the prompts that are exposed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<ExposedPrompt>,
+    /// Exactly the resources that are exposed by their URI.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ExposedResource>,
+    /// The resource templates of which every resource is exposed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resource_templates: Vec<ExposedResourceTemplate>,
     /// How much of arguments and results is kept.
     pub capture: Capture,
     /// What becomes of a session whose user has not connected every account that it needs.
@@ -123,6 +157,39 @@ pub enum InvalidDefinition {
     /// More tools than a virtual server may have.
     #[error("a virtual server has at most {TOOLS_MAX} tools, and this one would have {0}: split the role")]
     TooManyTools(usize),
+    /// Two prompts would have the same name.
+    #[error("two prompts would be called {0}: give one of them another name")]
+    PromptNameClash(String),
+    /// A name that no prompt can have.
+    #[error(
+        "the prompt name \"{0}\" is not allowed: use 1 to {PROMPT_NAME_BYTES_MAX} bytes, no control characters"
+    )]
+    PromptName(String),
+    /// More prompts than a virtual server may have.
+    #[error(
+        "a virtual server has at most {PROMPTS_MAX} prompts, and this one would have {0}: split the role"
+    )]
+    TooManyPrompts(usize),
+    /// More rules for resources than a virtual server may have.
+    #[error(
+        "a virtual server has at most {RESOURCE_RULES_MAX} resources and resource_templates, and this one would \
+         have {0}: use templates, or split the role"
+    )]
+    TooManyResources(usize),
+    /// A text that is no URI.
+    #[error("\"{0}\" is no URI: write it with its scheme and without spaces, as the connection lists it")]
+    Uri(String),
+    /// A text that is no URI template.
+    #[error("the resource template \"{template}\" cannot be read: {error}")]
+    Template {
+        /// The text.
+        template: String,
+        /// What is wrong with it.
+        error: InvalidTemplate,
+    },
+    /// The same rule twice.
+    #[error("{0} stands there twice: once is enough")]
+    SameResource(String),
     /// A text that is too long.
     #[error("{what} has more than {chars_max} characters: shorten it")]
     TooLong {
@@ -144,21 +211,41 @@ impl Definition {
     /// otherwise the upstream's, led by the connection's where it would clash with another.
     #[must_use]
     pub fn tool_names(&self) -> Vec<String> {
-        let set: BTreeSet<&str> = self.tools.iter().filter_map(|tool| tool.name.as_deref()).collect();
-        let mut plain: BTreeMap<&str, BTreeSet<&Name>> = BTreeMap::new();
-        for tool in self.tools.iter().filter(|tool| tool.name.is_none()) {
-            plain.entry(&tool.tool).or_default().insert(&tool.connection);
-        }
-        self.tools
-            .iter()
-            .map(|tool| match &tool.name {
-                Some(name) => name.clone(),
-                None if set.contains(tool.tool.as_str()) || plain[tool.tool.as_str()].len() > 1 => {
-                    format!("{}_{}", tool.connection, tool.tool)
-                }
-                None => tool.tool.clone(),
-            })
-            .collect()
+        let named = |tool: &'_ ExposedTool| (tool.connection.clone(), tool.tool.clone(), tool.name.clone());
+        names(self.tools.iter().map(named).collect())
+    }
+
+    /// The name of each prompt as the agent sees it, by the same rule.
+    #[must_use]
+    pub fn prompt_names(&self) -> Vec<String> {
+        let named =
+            |prompt: &ExposedPrompt| (prompt.connection.clone(), prompt.prompt.clone(), prompt.name.clone());
+        names(self.prompts.iter().map(named).collect())
+    }
+
+    /// What it exposes of the catalogs, each with its connection.
+    pub fn features(&self) -> impl Iterator<Item = (&Name, Feature)> {
+        let tools = self.tools.iter().map(|it| (&it.connection, Feature::Tool(it.tool.clone())));
+        let prompts = self.prompts.iter().map(|it| (&it.connection, Feature::Prompt(it.prompt.clone())));
+        let templates = self.resource_templates.iter();
+        let templates =
+            templates.map(|it| (&it.connection, Feature::ResourceTemplate(it.uri_template.clone())));
+        tools.chain(prompts).chain(templates)
+    }
+
+    /// Every connection of which something is exposed.
+    #[must_use]
+    pub fn connections(&self) -> BTreeSet<&Name> {
+        let tools = self.tools.iter().map(|tool| &tool.connection);
+        tools.chain(self.connections_beside_tools()).collect()
+    }
+
+    /// The connections of prompts and resources.
+    pub fn connections_beside_tools(&self) -> impl Iterator<Item = &Name> {
+        let prompts = self.prompts.iter().map(|prompt| &prompt.connection);
+        let resources = self.resources.iter().map(|resource| &resource.connection);
+        let templates = self.resource_templates.iter().map(|template| &template.connection);
+        prompts.chain(resources).chain(templates)
     }
 
     /// Checks what can be checked without the connections.
@@ -196,8 +283,74 @@ impl Definition {
                 return Err(InvalidDefinition::NameClash(name));
             }
         }
+        self.check_prompts()?;
+        self.check_resources()
+    }
+
+    fn check_prompts(&self) -> Result<(), InvalidDefinition> {
+        if self.prompts.len() > PROMPTS_MAX {
+            return Err(InvalidDefinition::TooManyPrompts(self.prompts.len()));
+        }
+        for description in self.prompts.iter().filter_map(|prompt| prompt.description.as_deref()) {
+            if description.chars().count() > DESCRIPTION_CHARS_MAX {
+                let (what, chars_max) = ("a prompt's description", DESCRIPTION_CHARS_MAX);
+                return Err(InvalidDefinition::TooLong { what, chars_max });
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for name in self.prompt_names() {
+            let fits = (1..=PROMPT_NAME_BYTES_MAX).contains(&name.len());
+            if !fits || name.chars().any(char::is_control) {
+                return Err(InvalidDefinition::PromptName(name.escape_debug().take(160).collect()));
+            }
+            if !seen.insert(name.clone()) {
+                return Err(InvalidDefinition::PromptNameClash(name));
+            }
+        }
         Ok(())
     }
+
+    fn check_resources(&self) -> Result<(), InvalidDefinition> {
+        let rules = self.resources.len() + self.resource_templates.len();
+        if rules > RESOURCE_RULES_MAX {
+            return Err(InvalidDefinition::TooManyResources(rules));
+        }
+        let shown = |text: &str| text.escape_debug().take(160).collect::<String>();
+        let mut seen = BTreeSet::new();
+        for ExposedResource { connection, uri } in &self.resources {
+            if !is_uri(uri) {
+                return Err(InvalidDefinition::Uri(shown(uri)));
+            }
+            if !seen.insert((connection, uri)) {
+                return Err(InvalidDefinition::SameResource(format!("the resource {}", shown(uri))));
+            }
+        }
+        for ExposedResourceTemplate { connection, uri_template } in &self.resource_templates {
+            if let Err(error) = UriTemplate::parse(uri_template) {
+                return Err(InvalidDefinition::Template { template: shown(uri_template), error });
+            }
+            if !seen.insert((connection, uri_template)) {
+                let what = format!("the resource template {}", shown(uri_template));
+                return Err(InvalidDefinition::SameResource(what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names out of `(connection, name there, name that was set)`.
+fn names(all: Vec<(Name, String, Option<String>)>) -> Vec<String> {
+    let set: BTreeSet<&str> = all.iter().filter_map(|(.., set)| set.as_deref()).collect();
+    let mut plain: BTreeMap<&str, BTreeSet<&Name>> = BTreeMap::new();
+    for (connection, own, _) in all.iter().filter(|(.., set)| set.is_none()) {
+        plain.entry(own).or_default().insert(connection);
+    }
+    let resolved = all.iter().map(|(connection, own, name)| match name {
+        Some(name) => name.clone(),
+        None if set.contains(own.as_str()) || plain[own.as_str()].len() > 1 => format!("{connection}_{own}"),
+        None => own.clone(),
+    });
+    resolved.collect()
 }
 
 fn is_tool_name(name: &str) -> bool {

@@ -1,6 +1,10 @@
-//! A named endpoint for one agent role: exactly which tools of which connections it shows.
+//! A named endpoint for one agent role: exactly which tools, prompts and resources of which
+//! connections it shows.
 
 mod definition;
+mod resources;
+mod uri_template;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,11 +12,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use definition::{
-    Capture, DESCRIPTION_CHARS_MAX, Definition, ExposedTool, INSTRUCTIONS_CHARS_MAX, InvalidDefinition,
-    Login, MissingAccounts, TOOL_NAME_BYTES_MAX, TOOLS_MAX,
+    Capture, DESCRIPTION_CHARS_MAX, Definition, ExposedPrompt, ExposedTool, INSTRUCTIONS_CHARS_MAX,
+    InvalidDefinition, Login, MissingAccounts, PROMPT_NAME_BYTES_MAX, PROMPTS_MAX, RESOURCE_RULES_MAX,
+    TOOL_NAME_BYTES_MAX, TOOLS_MAX,
 };
+pub use resources::{ExposedResource, ExposedResourceTemplate, FoundResource, Resources};
+pub(crate) use uri_template::scheme;
+pub use uri_template::{InvalidTemplate, URI_BYTES_MAX, UriTemplate};
+pub use wanted::{Method, Target, Wanted};
 
-use crate::connection::{Connection, ToolStanding};
+use crate::connection::{Catalog, Connection, Feature, Standing};
 use crate::decider::{aggregate, domain_event};
 use crate::identity_provider::IdentityProvider;
 use crate::{By, Decider, Micros, Name, Place, Position};
@@ -135,31 +144,40 @@ pub enum VirtualServerError {
         /// The names that exist.
         known: Vec<String>,
     },
-    /// A connection whose tools are not known yet.
+    /// A connection of which it is not known yet what it offers.
     #[error("the catalog of connection \"{0}\" was never read: refresh it first")]
     NoCatalog(Name),
-    /// A tool that is not there.
-    #[error("connection \"{connection}\" has no tool \"{}\"; it has: {}", .tool.escape_debug(), listed(.known))]
-    UnknownTool {
+    /// A tool, a prompt or a resource template that is not there.
+    #[error(
+        "connection \"{connection}\" has no {} \"{}\"; it has: {}",
+        .feature.kind(), .feature.name().escape_debug(), listed(.known)
+    )]
+    UnknownFeature {
         /// The connection.
         connection: Name,
-        /// The name asked for.
-        tool: String,
-        /// The names that exist.
+        /// The one asked for.
+        feature: Feature,
+        /// The names of those of its kind that exist.
         known: Vec<String>,
     },
-    /// A tool that nobody has approved yet.
+    /// A resource of a connection that has none.
     #[error(
-        "tool \"{}\" of connection \"{connection}\" is new and held until an administrator approves it: look at \
+        "connection \"{0}\" offers no resources, as far as its catalog says: refresh the catalog, or leave its \
+         resources out"
+    )]
+    NoResources(Name),
+    /// A tool, a prompt or a resource template that nobody has approved yet.
+    #[error(
+        "{} \"{}\" of connection \"{connection}\" is new and held until an administrator approves it: look at \
          it with `proctor connection diff {connection}` (GET \u{2026}/diff), then approve it with `proctor \
          connection approve {connection}` (POST \u{2026}/approve)",
-        .tool.escape_debug()
+        .feature.kind(), .feature.name().escape_debug()
     )]
-    HeldTool {
+    HeldFeature {
         /// The connection.
         connection: Name,
-        /// The name asked for.
-        tool: String,
+        /// The one asked for.
+        feature: Feature,
     },
 }
 
@@ -186,6 +204,8 @@ pub struct VirtualServer {
     revision: u32,
     definition: Arc<Definition>,
     tools_by_name: Arc<BTreeMap<String, usize>>,
+    prompts_by_name: Arc<BTreeMap<String, usize>>,
+    resources: Arc<Resources>,
     cut_at: Option<Position>,
 }
 
@@ -226,6 +246,18 @@ impl VirtualServer {
         self.tools_by_name.get(name).map(|index| &self.definition.tools[*index])
     }
 
+    /// The prompt that the agent knows by this name.
+    #[must_use]
+    pub fn prompt(&self, name: &str) -> Option<&ExposedPrompt> {
+        self.prompts_by_name.get(name).map(|index| &self.definition.prompts[*index])
+    }
+
+    /// How agents address its resources.
+    #[must_use]
+    pub fn resources(&self) -> &Arc<Resources> {
+        &self.resources
+    }
+
     /// Every tool's name as the agent knows it.
     pub fn tool_names(&self) -> impl Iterator<Item = &str> {
         self.tools_by_name.keys().map(String::as_str)
@@ -250,34 +282,38 @@ impl VirtualServer {
             let known = usable.map(|(name, _)| name.to_string()).collect();
             return Err(VirtualServerError::UnknownProvider { name: provider.clone(), known });
         }
-        for rule in &definition.tools {
-            let connection =
-                connections.get(&rule.connection).filter(|c| c.is_usable()).ok_or_else(|| {
-                    VirtualServerError::UnknownConnection {
-                        name: rule.connection.clone(),
-                        known: connections
-                            .iter()
-                            .filter(|(_, connection)| connection.is_usable())
-                            .map(|(name, _)| name.to_string())
-                            .collect(),
-                    }
-                })?;
-            let catalog =
-                connection.catalog().ok_or_else(|| VirtualServerError::NoCatalog(rule.connection.clone()))?;
-            if !catalog.tools.contains_key(&rule.tool) {
-                if matches!(connection.standing(&rule.tool), ToolStanding::Held { .. }) {
-                    let (connection, tool) = (rule.connection.clone(), rule.tool.clone());
-                    return Err(VirtualServerError::HeldTool { connection, tool });
+        for (name, feature) in definition.features() {
+            let catalog = catalog_of(name, connections)?;
+            if !catalog.features.contains_key(&feature) {
+                let connection = connections.get(name);
+                let is_held = |it: &Arc<Connection>| matches!(it.standing(&feature), Standing::Held { .. });
+                if connection.is_some_and(is_held) {
+                    return Err(VirtualServerError::HeldFeature { connection: name.clone(), feature });
                 }
-                return Err(VirtualServerError::UnknownTool {
-                    connection: rule.connection.clone(),
-                    tool: rule.tool.clone(),
-                    known: catalog.tools.keys().cloned().collect(),
-                });
+                let alike = |known: &&Feature| known.kind() == feature.kind();
+                let known = catalog.features.keys().filter(alike).map(|known| known.name().to_owned());
+                let known = known.collect();
+                return Err(VirtualServerError::UnknownFeature { connection: name.clone(), feature, known });
+            }
+        }
+        for ExposedResource { connection, .. } in &definition.resources {
+            if !catalog_of(connection, connections)?.abilities.resources {
+                return Err(VirtualServerError::NoResources(connection.clone()));
             }
         }
         Ok(())
     }
+}
+
+/// The catalog of a connection that is there.
+fn catalog_of<'c>(name: &Name, connections: &'c Connections) -> Result<&'c Catalog, VirtualServerError> {
+    let connection = connections.get(name).filter(|connection| connection.is_usable());
+    let connection = connection.ok_or_else(|| {
+        let usable = connections.iter().filter(|(_, connection)| connection.is_usable());
+        let known = usable.map(|(name, _)| name.to_string()).collect();
+        VirtualServerError::UnknownConnection { name: name.clone(), known }
+    })?;
+    connection.catalog().map(Arc::as_ref).ok_or_else(|| VirtualServerError::NoCatalog(name.clone()))
 }
 
 aggregate!(VirtualServer, "virtual_server", VirtualServerCommand, VirtualServerEvent, VirtualServerError);
@@ -326,8 +362,12 @@ impl Decider for VirtualServer {
             | VirtualServerEvent::VirtualServerRevised { definition, .. } => {
                 self.status = Status::Defined;
                 self.revision += 1;
-                let names = definition.tool_names();
-                self.tools_by_name = Arc::new(names.into_iter().enumerate().map(|(i, n)| (n, i)).collect());
+                let indexed = |names: Vec<String>| {
+                    Arc::new(names.into_iter().enumerate().map(|(index, name)| (name, index)).collect())
+                };
+                self.tools_by_name = indexed(definition.tool_names());
+                self.prompts_by_name = indexed(definition.prompt_names());
+                self.resources = Arc::new(Resources::of(definition));
                 self.definition = Arc::new(definition.clone());
             }
             VirtualServerEvent::VirtualServerSessionsCut { .. } => self.cut_at = Some(place.position),

@@ -87,6 +87,9 @@ impl Topic {
                 | SessionEvent::ToolCallRefused { .. }
                 | SessionEvent::ToolCallRefusedAgain { .. }
                 | SessionEvent::ToolCallCancelRequested { .. }
+                | SessionEvent::InputRequested { .. }
+                | SessionEvent::InputGiven { .. }
+                | SessionEvent::LogLevelSet { .. }
                 | SessionEvent::ToolCallEnded { .. }
                 | SessionEvent::ToolCallAbandoned { .. } => None,
             },

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proctor_domain::connection::{
-    Catalog, CatalogTool, Connection, ConnectionCommand as Command, ConnectionError, ConnectionEvent, Drift,
-    Era, Narrowed, Observation, Offered, Settings, Settled, ToolStanding,
+    Catalog, Connection, ConnectionCommand as Command, ConnectionError, ConnectionEvent, Drift, Era, Feature,
+    Narrowed, Observation, Offered, Pinned, Settings, Settled, Standing,
 };
 use proctor_domain::session::{Access, CallGrounds, Refusal, Session, Terms};
 use proctor_domain::{By, Decider, Position};
@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use crate::scene::{NOW, by, call, call_grounds, given, opened, reason, settings, state, terms};
 
 /// A definition's digest: the tool's name and how often it was changed.
-fn tool(name: &str, variant: u32) -> (String, CatalogTool) {
-    (name.to_owned(), CatalogTool { digest: format!("{name} {variant}"), read_only: name == "search" })
+fn tool(name: &str, variant: u32) -> (Feature, Pinned) {
+    (name.into(), Pinned { digest: format!("{name} {variant}"), read_only: name == "search" })
 }
 
 fn catalog(tools: &[(&str, u32)]) -> Catalog {
@@ -60,7 +60,7 @@ fn offered(all: &[(&str, u32)], changed: &[(&str, u32)], new: &[(&str, u32)], go
         digest: catalog(all).digest,
         changed: of(changed),
         new: of(new),
-        gone: gone.iter().map(|name| (*name).to_owned()).collect(),
+        gone: gone.iter().map(|name| Feature::from(*name)).collect(),
     }
 }
 
@@ -69,14 +69,14 @@ fn observed(offered: Offered) -> ConnectionEvent {
 }
 
 fn approve(tools: Option<&[&str]>, digest: &str) -> Command {
-    let tools = tools.map(|tools| tools.iter().map(|tool| (*tool).to_owned()).collect());
+    let tools = tools.map(|tools| tools.iter().map(|tool| Feature::from(*tool)).collect());
     Command::ApproveCatalog { by: by(), tools, digest: digest.to_owned() }
 }
 
-fn settled(changes: &[(&str, Option<u32>, Option<u32>)]) -> BTreeMap<String, Settled> {
+fn settled(changes: &[(&str, Option<u32>, Option<u32>)]) -> BTreeMap<Feature, Settled> {
     let change = |(name, from, to): &(&str, Option<u32>, Option<u32>)| {
         let from = from.map(|variant| tool(name, variant).1.digest);
-        ((*name).to_owned(), Settled { from, to: to.map(|variant| tool(name, variant).1) })
+        (Feature::from(*name), Settled { from, to: to.map(|variant| tool(name, variant).1) })
     };
     changes.iter().map(change).collect()
 }
@@ -113,7 +113,7 @@ fn a_hold_ends_by_itself_when_what_is_in_force_is_offered_again() {
     let released = [held(), vec![observed(offered(&BEFORE, &[], &[], &[]))]].concat();
     let state = state::<Connection>((1..).zip(released));
     assert!(state.offered().is_none());
-    assert!(state.tool("search").is_some() && state.tool("draft").is_some());
+    assert!(state.feature(&"search".into()).is_some() && state.feature(&"draft".into()).is_some());
 }
 
 #[test]
@@ -183,8 +183,11 @@ fn an_approval_says_from_which_definitions_to_which() {
 
     let state = state::<Connection>((1..).zip([held(), vec![approved(&all[1..2], &one)]].concat()));
     assert_eq!(state.catalog().map(|catalog| &**catalog), Some(&one));
-    assert_eq!(state.tool("search").map(|tool| tool.digest.as_str()), Some("search 2"));
-    assert!(state.tool("tag").is_none() && state.tool("draft").is_none(), "nothing else was approved");
+    assert_eq!(state.feature(&"search".into()).map(|tool| tool.digest.as_str()), Some("search 2"));
+    assert!(
+        state.feature(&"tag".into()).is_none() && state.feature(&"draft".into()).is_none(),
+        "nothing else was approved"
+    );
     assert_eq!(state.offered_digest(), digest, "the upstream offers what it did");
 }
 
@@ -209,8 +212,8 @@ fn to_approve_what_is_in_force_changes_nothing_and_what_is_not_there_is_an_error
     given::<Connection>(held()).when(approve(Some(&["send"]), &digest)).then_expect_events(vec![]);
     given::<Connection>(held()).when(approve(Some(&["search", "nothing"]), &digest)).then_expect_error(
         ConnectionError::NoSuchTool {
-            tool: "nothing".to_owned(),
-            held: ["search", "tag", "draft"].map(str::to_owned).into(),
+            tool: "nothing".into(),
+            held: ["search", "tag", "draft"].map(Feature::from).into(),
         },
     );
 }
@@ -220,7 +223,7 @@ fn whoever_refreshes_vouches_for_everything_that_is_found() {
     let refresh = Command::RefreshCatalog { by: by(), catalog: catalog(&AFTER), generation: 1 };
     given::<Connection>(held()).when(refresh).then_expect_events(vec![refreshed(&AFTER)]);
     let state = state::<Connection>((1..).zip([held(), vec![refreshed(&AFTER)]].concat()));
-    assert!(state.offered().is_none() && state.tool("tag").is_some());
+    assert!(state.offered().is_none() && state.feature(&"tag".into()).is_some());
 }
 
 #[test]
@@ -242,11 +245,8 @@ fn a_policy_that_accepts_everything_does_so_on_the_record() {
 
 #[test]
 fn a_policy_that_accepts_what_narrows_accepts_exactly_what_was_found_to() {
-    let narrowed = |from: &str, to: &str| Narrowed {
-        tool: "search".to_owned(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-    };
+    let narrowed =
+        |from: &str, to: &str| Narrowed { tool: "search".into(), from: from.to_owned(), to: to.to_owned() };
     let look = |narrowed| seen(Observation { narrowed: vec![narrowed], ..observation(&AFTER) });
     let accepted = ConnectionEvent::CatalogAccepted {
         by: system(),
@@ -301,7 +301,7 @@ fn judged(terms: Terms, tool: &str, events: Vec<ConnectionEvent>) -> Result<Stri
     let session = state::<Session>([(9, opened(terms.clone()))]);
     let grounds = CallGrounds { connection: Some(state((1..).zip(events))), ..call_grounds() };
     let route = session.judge(&terms, NOW, &call("call_1", tool), &grounds);
-    route.map(|route| route.definition).map_err(|denial| denial.reason)
+    route.map(|route| route.definition.unwrap()).map_err(|denial| denial.reason)
 }
 
 #[test]
@@ -327,11 +327,14 @@ fn a_tool_stands_as_it_is_in_force_and_offered() {
     let state = state::<Connection>((1..).zip(held()));
     let (search, tag, send) = (tool("search", 1).1, tool("tag", 1).1, tool("send", 1).1);
     let changed = tool("search", 2).1;
-    assert_eq!(state.standing("search"), ToolStanding::Held { in_force: Some(&search), offered: &changed });
-    assert_eq!(state.standing("tag"), ToolStanding::Held { in_force: None, offered: &tag });
-    assert_eq!(state.standing("send"), ToolStanding::InForce(&send));
-    assert_eq!(state.standing("draft"), ToolStanding::Gone(&tool("draft", 1).1));
-    assert_eq!(state.standing("other"), ToolStanding::Unknown);
+    assert_eq!(
+        state.standing(&"search".into()),
+        Standing::Held { in_force: Some(&search), offered: &changed }
+    );
+    assert_eq!(state.standing(&"tag".into()), Standing::Held { in_force: None, offered: &tag });
+    assert_eq!(state.standing(&"send".into()), Standing::InForce(&send));
+    assert_eq!(state.standing(&"draft".into()), Standing::Gone(&tool("draft", 1).1));
+    assert_eq!(state.standing(&"other".into()), Standing::Unknown);
 }
 
 /// One thing that happens to a connection.
@@ -343,7 +346,7 @@ enum Step {
     Policy(Drift),
 }
 
-const NAMES: [&str; 3] = ["draft", "search", "send"];
+const NAMES: [&str; 5] = ["draft", "search", "send", "prompt:send", "resource_template:mail://{id}"];
 
 fn tools() -> impl Strategy<Value = BTreeMap<usize, u32>> {
     prop::collection::btree_map(0..NAMES.len(), 1..3_u32, 0..=NAMES.len())
@@ -383,13 +386,13 @@ proptest! {
         };
         record(&mut connection, &in_force(Drift::Hold, &BEFORE));
         // The model: what is in force, and what was last seen of each tool.
-        let mut force: BTreeMap<String, String> = catalog(&BEFORE).tools.into_iter().map(|(n, t)| (n, t.digest)).collect();
+        let mut force: BTreeMap<Feature, String> = catalog(&BEFORE).features.into_iter().map(|(n, t)| (n, t.digest)).collect();
         let mut seen_now = force.clone();
         for step in steps {
             let generation = connection.generation();
             let policy = connection.settings().map(|settings| settings.drift).unwrap_or_default();
-            let digests = |tools: &BTreeMap<usize, u32>| -> BTreeMap<String, String> {
-                catalog(&of(tools)).tools.into_iter().map(|(name, tool)| (name, tool.digest)).collect()
+            let digests = |tools: &BTreeMap<usize, u32>| -> BTreeMap<Feature, String> {
+                catalog(&of(tools)).features.into_iter().map(|(name, tool)| (name, tool.digest)).collect()
             };
             let command = match &step {
                 Step::Observe { tools, complete, narrowed } => {
@@ -408,14 +411,15 @@ proptest! {
                 }
                 Step::Approve { tools, as_shown } => {
                     let digest = if *as_shown { connection.offered_digest() } else { "other".to_owned() };
-                    let tools: Option<BTreeSet<String>> =
-                        tools.as_ref().map(|tools| tools.iter().map(|index| NAMES[*index].to_owned()).collect());
-                    let known = |tool: &String| force.contains_key(tool) || seen_now.contains_key(tool);
+                    let tools: Option<BTreeSet<Feature>> =
+                        tools.as_ref().map(|tools| tools.iter().map(|index| Feature::from(NAMES[*index])).collect());
+                    let known = |tool: &Feature| force.contains_key(tool) || seen_now.contains_key(tool);
                     if *as_shown && tools.iter().flatten().all(known) {
-                        for name in NAMES.iter().filter(|name| tools.as_ref().is_none_or(|all| all.contains(**name))) {
-                            match seen_now.get(*name) {
-                                Some(digest) => { force.insert((*name).to_owned(), digest.clone()); }
-                                None => { force.remove(*name); }
+                        for name in NAMES.iter().filter(|name| tools.as_ref().is_none_or(|all| all.contains(&Feature::from(**name)))) {
+                            let name = Feature::from(*name);
+                            match seen_now.get(&name) {
+                                Some(digest) => { force.insert(name, digest.clone()); }
+                                None => { force.remove(&name); }
                             }
                         }
                     }
@@ -437,12 +441,12 @@ proptest! {
                     prop_assert_eq!(connection.decide(&command).map_err(|_| ()).unwrap_or_default(), vec![]);
                 }
             }
-            let known = connection.catalog().map(|catalog| catalog.tools.clone()).unwrap_or_default();
-            let known: BTreeMap<String, String> = known.into_iter().map(|(name, tool)| (name, tool.digest)).collect();
+            let known = connection.catalog().map(|catalog| catalog.features.clone()).unwrap_or_default();
+            let known: BTreeMap<Feature, String> = known.into_iter().map(|(name, tool)| (name, tool.digest)).collect();
             prop_assert_eq!(&known, &force);
-            for name in NAMES {
-                let callable = connection.tool(name).map(|tool| &tool.digest);
-                let expected = force.get(name).filter(|digest| seen_now.get(name) == Some(digest));
+            for name in NAMES.map(Feature::from) {
+                let callable = connection.feature(&name).map(|tool| &tool.digest);
+                let expected = force.get(&name).filter(|digest| seen_now.get(&name) == Some(digest));
                 prop_assert_eq!(callable, expected, "{}", name);
             }
             prop_assert_eq!(connection.offered().is_some(), seen_now != force);

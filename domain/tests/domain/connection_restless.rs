@@ -1,8 +1,8 @@
 //! Upstreams that change their tools all the time.
 
 use proctor_domain::connection::{
-    CHANGES_MAX, Catalog, CatalogTool, Connection, ConnectionCommand as Command, ConnectionEvent, Drift, Era,
-    Observation, RESTLESS_SECONDS, Settings, ToolStanding,
+    CHANGES_MAX, Catalog, Connection, ConnectionCommand as Command, ConnectionEvent, Drift, Era, Feature,
+    Observation, Pinned, RESTLESS_SECONDS, Settings, Standing,
 };
 use proctor_domain::{By, Decider, Micros, Place, Position};
 
@@ -17,7 +17,7 @@ struct Scene {
 
 fn catalog(tools: &[(&str, u32)]) -> Catalog {
     let tool = |(name, variant): &(&str, u32)| {
-        ((*name).to_owned(), CatalogTool { digest: format!("{name} {variant}"), read_only: true })
+        (Feature::from(*name), Pinned { digest: format!("{name} {variant}"), read_only: true })
     };
     Catalog::of(Era::Modern, "2026-07-28".to_owned(), tools.iter().map(tool).collect())
 }
@@ -70,7 +70,7 @@ impl Scene {
     }
 
     fn is_callable(&self, tool: &str) -> bool {
-        matches!(self.connection.standing(tool), ToolStanding::InForce(_))
+        matches!(self.connection.standing(&tool.into()), Standing::InForce(_))
     }
 }
 

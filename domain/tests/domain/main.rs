@@ -13,6 +13,7 @@ mod leaf;
 mod names;
 mod narrowing;
 mod purpose_keys;
+mod resources;
 mod scene;
 mod session;
 mod subject;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, Connection, ConnectionEvent, CredentialKind, Drift, Era, Settings,
-    Transport,
+    Abilities, AuthMethod, Catalog, Connection, ConnectionEvent, CredentialKind, Drift, Era, Feature, Pinned,
+    Settings, Transport,
 };
 use proctor_domain::identity_provider::{self, IdentityProvider, IdentityProviderEvent};
 use proctor_domain::limits::{Limits, SessionLimits};
@@ -15,7 +15,7 @@ use proctor_domain::session::{
 use proctor_domain::subject::{Subject, SubjectEvent};
 use proctor_domain::user_connection::{UserConnection, UserConnectionEvent};
 use proctor_domain::virtual_server::{
-    Capture, Definition, ExposedTool, MissingAccounts, VirtualServer, VirtualServerEvent,
+    Capture, Definition, ExposedTool, VirtualServer, VirtualServerEvent, Wanted,
 };
 use proctor_domain::{By, Decider, Micros, Name, Place, Position};
 
@@ -70,13 +70,14 @@ pub fn registered() -> ConnectionEvent {
 /// A catalog of these tools; those named here with `true` say that they change nothing.
 pub fn catalog(tools: &[(&str, bool)]) -> Catalog {
     let tool = |(tool, read_only): &(&str, bool)| {
-        ((*tool).to_owned(), CatalogTool { digest: format!("digest of {tool}"), read_only: *read_only })
+        (Feature::from(*tool), Pinned { digest: format!("digest of {tool}"), read_only: *read_only })
     };
     Catalog {
         era: Era::Modern,
         protocol_version: "2026-07-28".to_owned(),
-        tools: tools.iter().map(tool).collect(),
+        features: tools.iter().map(tool).collect(),
         digest: format!("digest of {} tools", tools.len()),
+        abilities: Abilities::default(),
     }
 }
 
@@ -108,14 +109,11 @@ pub fn tool(connection: &str, tool: &str) -> ExposedTool {
 /// Two of gmail's tools.
 pub fn definition() -> Definition {
     Definition {
-        missing_accounts: MissingAccounts::Refuse,
         description: "What the support agent may do".to_owned(),
         instructions: "Search before you write.".to_owned(),
         tools: vec![tool("gmail", "search"), tool("gmail", "draft")],
         capture: Capture::Full,
-        login: None,
-        limits: Limits::default(),
-        session_limits: SessionLimits::default(),
+        ..Definition::default()
     }
 }
 
@@ -233,9 +231,10 @@ pub fn client() -> Client {
 pub fn call(call: &str, tool: &str) -> CallRequest {
     CallRequest {
         call: call.into(),
-        tool: tool.to_owned(),
+        wanted: Wanted::Tool(tool.to_owned()),
         replica: "rep_1".into(),
         request: Some(format!("request of {call}")),
+        continues: None,
         client: client(),
         trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
         arguments_bytes: 200,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proctor_domain::Position;
-use proctor_domain::connection::{Catalog, CatalogTool, Connection, ConnectionEvent, Era, Offered};
+use proctor_domain::connection::{Catalog, Connection, ConnectionEvent, Era, Offered, Pinned};
 use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::session::Access;
 use proctor_domain::virtual_server::{
@@ -186,7 +186,7 @@ fn where_there_is_no_connection_the_refusal_says_none() {
 fn an_unknown_tool_is_refused_with_the_names_that_exist() {
     let known = vec!["draft".to_owned(), "search".to_owned(), "send".to_owned()];
     let error =
-        VirtualServerError::UnknownTool { connection: name("gmail"), tool: "rm\u{7}".to_owned(), known };
+        VirtualServerError::UnknownFeature { connection: name("gmail"), feature: "rm\u{7}".into(), known };
     assert_eq!(
         error.to_string(),
         "connection \"gmail\" has no tool \"rm\\u{7}\"; it has: draft, search, send"
@@ -198,20 +198,20 @@ fn an_unknown_tool_is_refused_with_the_names_that_exist() {
 #[test]
 fn a_new_tool_that_nobody_has_approved_is_refused_with_the_way_to_approve_it() {
     let catalog = Catalog::digest_of(&BTreeMap::new());
-    let tag = CatalogTool { digest: "tag 1".to_owned(), read_only: false };
+    let tag = Pinned { digest: "tag 1".to_owned(), read_only: false };
     let offered = Offered {
         era: Era::Modern,
         protocol_version: "2026-07-28".to_owned(),
         digest: catalog,
         changed: BTreeMap::new(),
-        new: BTreeMap::from([("tag".to_owned(), tag)]),
+        new: BTreeMap::from([("tag".into(), tag)]),
         gone: BTreeSet::new(),
     };
     let observed = ConnectionEvent::CatalogObserved { by: by(), offered };
     let connections = BTreeMap::from([(name("gmail"), connection(&GMAIL, [(1, observed)]))]);
     let definition = with_tools(vec![tool("gmail", "tag")]);
     let command = Command::Define { by: by(), definition, connections, providers: providers() };
-    let error = VirtualServerError::HeldTool { connection: name("gmail"), tool: "tag".to_owned() };
+    let error = VirtualServerError::HeldFeature { connection: name("gmail"), feature: "tag".into() };
     let said = error.to_string();
     assert!(said.contains("held") && said.contains("`proctor connection approve gmail`"), "{said}");
     given::<VirtualServer>(vec![]).when(command).then_expect_error(error);

@@ -27,6 +27,8 @@ CREATE TABLE tool_calls (
     generation       BIGINT,
     user_generation  BIGINT,
     replica          TEXT COLLATE "C",
+    method           TEXT COLLATE "C" NOT NULL,
+    continues        TEXT COLLATE "C",
     outcome          TEXT COLLATE "C" NOT NULL,
     reason           TEXT COLLATE "C",
     duration_us      BIGINT,
@@ -55,6 +57,8 @@ CREATE INDEX tool_calls_by_tool ON tool_calls (tool, position);
 -- Refused, failed, cancelled, abandoned and running calls are the few among the many that succeed,
 -- which are found by walking backwards. A call that ends within its batch never enters it.
 CREATE INDEX tool_calls_by_outcome ON tool_calls (outcome, position) WHERE outcome <> 'succeeded';
+-- Most are calls of tools, which no page is asked for by this alone.
+CREATE INDEX tool_calls_by_method ON tool_calls (method, position) WHERE method <> 'tools/call';
 
 -- The calls of all sessions with one label in order; through the sessions they would have to be sorted.
 CREATE TABLE call_labels (
@@ -107,6 +111,7 @@ CREATE TABLE manifests_served (
     subject          TEXT COLLATE "C" NOT NULL,
     virtual_server   TEXT COLLATE "C" NOT NULL,
     version          BIGINT NOT NULL,
+    list             TEXT COLLATE "C" NOT NULL,
     manifest         TEXT COLLATE "C" NOT NULL,
     tools            BIGINT NOT NULL,
     times            BIGINT NOT NULL,

@@ -23,6 +23,8 @@ CREATE TABLE tool_calls (
     generation       INTEGER,
     user_generation  INTEGER,
     replica          TEXT,
+    method           TEXT    NOT NULL,
+    continues        TEXT,
     outcome          TEXT    NOT NULL,
     reason           TEXT,
     duration_us      INTEGER,
@@ -51,6 +53,8 @@ CREATE INDEX tool_calls_by_tool ON tool_calls (tool);
 -- Refused, failed, cancelled, abandoned and running calls are the few among the many that succeed,
 -- which are found by walking backwards. A call that ends within its batch never enters it.
 CREATE INDEX tool_calls_by_outcome ON tool_calls (outcome) WHERE outcome <> 'succeeded';
+-- Most are calls of tools, which no page is asked for by this alone.
+CREATE INDEX tool_calls_by_method ON tool_calls (method) WHERE method <> 'tools/call';
 
 -- The calls of all sessions with one label in order; through the sessions they would have to be sorted.
 CREATE TABLE call_labels (
@@ -103,6 +107,7 @@ CREATE TABLE manifests_served (
     subject          TEXT    NOT NULL,
     virtual_server   TEXT    NOT NULL,
     version          INTEGER NOT NULL,
+    list             TEXT    NOT NULL,
     manifest         TEXT    NOT NULL,
     tools            INTEGER NOT NULL,
     times            INTEGER NOT NULL,

@@ -107,7 +107,7 @@ impl States {
             grounds: CallGrounds {
                 subject: self.subject(subject.as_str()),
                 server: Arc::clone(&self.server),
-                connection: self.server.tool(&request.tool).map(|_| Arc::clone(&self.gmail)),
+                connection: self.server.target(&request.wanted).map(|_| Arc::clone(&self.gmail)),
                 user_connection: None,
             },
         }
@@ -198,6 +198,9 @@ impl States {
             }
             event @ (SessionEvent::ManifestServed { .. }
             | SessionEvent::ToolCallRefusedAgain { .. }
+            | SessionEvent::InputRequested { .. }
+            | SessionEvent::InputGiven { .. }
+            | SessionEvent::LogLevelSet { .. }
             | SessionEvent::ToolCallAbandoned { .. }) => panic!("not in these histories: {event:?}"),
         };
         self.decide(&Asked::Session(id, asked), at)

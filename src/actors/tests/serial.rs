@@ -180,7 +180,7 @@ async fn ask(world: &World, asked: &Asked) -> Result<Vec<Delivered>, Why> {
             minted.await.map_err(|error| why(&error))
         }
         Asked::Session(id, SessionAsked::Call(request)) => {
-            world.call(id, request.call.as_str(), &request.tool).await.map_err(|error| why(&error))
+            world.call(id, request.call.as_str(), request.wanted.name()).await.map_err(|error| why(&error))
         }
         Asked::Session(id, SessionAsked::Other(command)) => {
             world.directory.tell::<Session>(id, command.clone()).await.map_err(|error| why(&error))

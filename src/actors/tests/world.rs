@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, Connection, ConnectionCommand, Drift, Era, Settings, Transport,
+    Abilities, AuthMethod, Catalog, Connection, ConnectionCommand, Drift, Era, Feature, Pinned, Settings,
+    Transport,
 };
 use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, Opening, OpeningGrounds, Outcome, Session, SessionCommand,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand};
+use proctor_domain::virtual_server::{
+    Capture, Definition, ExposedTool, VirtualServer, VirtualServerCommand, Wanted,
+};
 use proctor_domain::{By, Decider as _, Name, StreamId};
 
 use crate::actors::ask::Answer;
@@ -47,15 +50,13 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn catalog(tools: &[&str]) -> Catalog {
     let tool = |tool: &&str| {
-        (
-            (*tool).to_owned(),
-            CatalogTool { digest: format!("digest of {tool}"), read_only: *tool == "search" },
-        )
+        (Feature::from(*tool), Pinned { digest: format!("digest of {tool}"), read_only: *tool == "search" })
     };
     Catalog {
         era: Era::Modern,
         protocol_version: "2026-07-28".to_owned(),
-        tools: tools.iter().map(tool).collect(),
+        features: tools.iter().map(tool).collect(),
+        abilities: Abilities::default(),
         digest: format!("digest of {tools:?}"),
     }
 }
@@ -91,9 +92,10 @@ pub(super) fn definition(tools: &[&str]) -> Definition {
 pub(super) fn request(call: &str, tool: &str, replica: &str) -> CallRequest {
     CallRequest {
         call: call.into(),
-        tool: tool.to_owned(),
+        wanted: Wanted::Tool(tool.to_owned()),
         replica: replica.into(),
         request: Some(format!("request of {call}")),
+        continues: None,
         client: Client::default(),
         trace: None,
         arguments_bytes: 2,

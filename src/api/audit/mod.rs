@@ -80,7 +80,13 @@ struct Shown<'a> {
     version: Option<u32>,
     #[schema(value_type = Option<words::Name>)]
     connection: Option<&'a str>,
-    /// As the agent named it.
+    /// The call that it goes on from, where it brought the input that that one's upstream wanted.
+    #[schema(value_type = Option<String>)]
+    continues: Option<&'a CallId>,
+    #[schema(value_type = words::Method)]
+    method: &'static str,
+    /// The tool or prompt as the agent named it; of a resource, the URI or template that exposes it; empty
+    /// for a list.
     tool: &'a str,
     /// Its name at the connection.
     upstream_tool: Option<&'a str>,
@@ -131,6 +137,8 @@ async fn shown<'a>(
         virtual_server: &row.virtual_server,
         version: row.version,
         connection: row.connection.as_deref(),
+        continues: row.continues.as_ref(),
+        method: row.method.name(),
         tool: &row.tool,
         upstream_tool: row.upstream_tool.as_deref(),
         definition_digest: row.definition.as_deref(),

@@ -28,6 +28,14 @@ pub(super) struct Detail<'a> {
     /// Exactly as the agent sent them; `null` where they are not kept.
     #[schema(value_type = Value, required)]
     arguments: Option<&'a RawValue>,
+    /// What the agent brought that the upstream had wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>, nullable = false)]
+    input: Option<&'a RawValue>,
+    /// What else the request's `_meta` said to the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>, nullable = false)]
+    meta: Option<&'a RawValue>,
     #[schema(value_type = Option<String>)]
     arguments_digest: Option<Cow<'a, str>>,
     /// Exactly as the upstream sent it.
@@ -62,6 +70,8 @@ pub(in crate::api) async fn tool_call(
     let detail = Detail {
         row: shown(&mut opener, &row, asked.as_ref()).await?,
         arguments: asked.as_ref().and_then(|asked| asked.arguments),
+        input: asked.as_ref().and_then(|asked| asked.input),
+        meta: asked.as_ref().and_then(|asked| asked.meta),
         arguments_digest: asked.as_ref().and_then(|asked| asked.digest.clone()),
         result: ended.as_ref().and_then(|ended| ended.result),
         error: ended.as_ref().and_then(|ended| ended.error),

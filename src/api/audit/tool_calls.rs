@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
+use proctor_domain::virtual_server::Method;
 use proctor_domain::{Position, SessionId, SubjectId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -31,6 +32,8 @@ pub(in crate::api) struct Query {
     label: Option<String>,
     virtual_server: Option<String>,
     connection: Option<String>,
+    #[param(value_type = Option<words::Method>, inline)]
+    method: Option<String>,
     tool: Option<String>,
     #[param(value_type = Option<words::Outcome>, inline)]
     outcome: Option<String>,
@@ -61,6 +64,7 @@ pub(in crate::api) async fn tool_calls(
         label_index: None,
         virtual_server: text(&query.virtual_server),
         connection: text(&query.connection),
+        method: method(query.method.as_deref())?,
         tool: text(&query.tool),
         outcome: outcome(query.outcome.as_deref())?,
         from_us: filters::at("from", query.from.as_deref())?,
@@ -96,6 +100,14 @@ fn outcome(text: Option<&str>) -> Result<Option<CallOutcome>, Problem> {
     })
 }
 
+fn method(text: Option<&str>) -> Result<Option<Method>, Problem> {
+    let Some(text) = given(text) else { return Ok(None) };
+    Method::named(text).map(Some).ok_or_else(|| {
+        let known = Method::ALL.map(Method::name).join(", ");
+        filters::wrong(format!("method is {text:?}: choose one of {known}"))
+    })
+}
+
 /// The filters as they stand in the journal: nothing personal among them.
 fn recorded(filter: &ToolCallFilter) -> BTreeMap<String, String> {
     let subjects =
@@ -107,6 +119,7 @@ fn recorded(filter: &ToolCallFilter) -> BTreeMap<String, String> {
         ("label", filter.label_index.clone()),
         ("virtual_server", filter.virtual_server.clone()),
         ("connection", filter.connection.clone()),
+        ("method", filter.method.map(|method| method.name().to_owned())),
         ("tool", filter.tool.clone()),
         ("outcome", filter.outcome.map(|outcome| outcome.code().to_owned())),
         ("from", filter.from_us.map(at)),

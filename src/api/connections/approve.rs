@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use actix_web::{HttpResponse, web};
-use proctor_domain::connection::{Connection, ConnectionCommand};
+use proctor_domain::connection::{Connection, ConnectionCommand, Feature};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,9 @@ use crate::proctor::Proctor;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Approval {
-    /// These of the tools that are held or gone; all when absent.
-    tools: Option<BTreeSet<String>>,
+    /// These of what is held or gone, as the difference names them; all when absent.
+    #[schema(value_type = Option<Vec<String>>)]
+    tools: Option<BTreeSet<Feature>>,
     /// The digest of what was offered when the difference was shown.
     digest: String,
 }

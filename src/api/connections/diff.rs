@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::Name;
-use proctor_domain::connection::{CatalogTool, Connection, Drift, HeldBecause, Offered};
+use proctor_domain::connection::{Connection, Drift, Feature, HeldBecause, Offered, Pinned};
 use proctor_domain::virtual_server::VirtualServer;
 use serde::Serialize;
 use serde_json::Value;
@@ -40,11 +40,13 @@ pub(super) struct Difference {
     tools: Vec<Tool>,
 }
 
-/// One tool that is held or gone.
+/// One tool, prompt or resource template that is held or gone.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ToolDifference)]
 struct Tool {
-    tool: String,
+    /// A tool's name; `prompt:` and a prompt's name; `resource_template:` and the template.
+    #[schema(value_type = String)]
+    tool: Feature,
     #[schema(value_type = words::ToolState)]
     state: &'static str,
     /// The digest of the definition in force; none where the tool is new.
@@ -115,7 +117,7 @@ pub(super) async fn shown(proctor: &Proctor, name: &Name) -> Result<Difference, 
 
 /// One tool's definitions.
 struct Definitions {
-    tool: String,
+    tool: Feature,
     because: Option<HeldBecause>,
     from: Option<(String, Arc<RawValue>)>,
     to: Option<(String, Arc<RawValue>)>,
@@ -126,17 +128,17 @@ impl Definitions {
         proctor: &Proctor,
         state: &Connection,
         offered: &Offered,
-        tool: &str,
+        tool: &Feature,
     ) -> Result<Self, Problem> {
-        let read = async |pinned: Option<&CatalogTool>| -> Result<_, Problem> {
-            let Some(CatalogTool { digest, .. }) = pinned else { return Ok(None) };
+        let read = async |pinned: Option<&Pinned>| -> Result<_, Problem> {
+            let Some(Pinned { digest, .. }) = pinned else { return Ok(None) };
             Ok(Some((digest.clone(), proctor.manifests.definition(digest).await?)))
         };
         let held = offered.held(tool);
         Ok(Self {
-            tool: tool.to_owned(),
+            tool: tool.clone(),
             because: held.map(|(because, _)| because),
-            from: read(state.catalog().and_then(|catalog| catalog.tools.get(tool))).await?,
+            from: read(state.catalog().and_then(|catalog| catalog.features.get(tool))).await?,
             to: read(held.map(|(_, offered)| offered)).await?,
         })
     }
@@ -190,11 +192,13 @@ struct Neighbours {
 impl Neighbours {
     async fn of(proctor: &Proctor, name: &Name, state: &Connection) -> Result<Self, Problem> {
         let mut names = BTreeMap::new();
-        let in_force = state.catalog().into_iter().flat_map(|catalog| catalog.tools.keys());
+        let in_force = state.catalog().into_iter().flat_map(|catalog| catalog.features.keys());
         let offered = state.offered().into_iter().flat_map(|offered| offered.names());
-        for tool in in_force.chain(offered) {
-            let neighbour = Neighbour::new(tool.clone(), "of the same connection".to_owned());
-            names.insert((name.clone(), tool.clone(), tool.clone()), neighbour);
+        for feature in in_force.chain(offered) {
+            if let Feature::Tool(tool) = feature {
+                let neighbour = Neighbour::new(tool.clone(), "of the same connection".to_owned());
+                names.insert((name.clone(), tool.clone(), tool.clone()), neighbour);
+            }
         }
         for id in proctor.journal.reader().stream_ids("virtual_server").await? {
             let server = proctor.directory.state::<VirtualServer>(&id).await?;
@@ -214,9 +218,11 @@ impl Neighbours {
         Ok(Self { connection: name.clone(), names })
     }
 
-    /// All but the tool itself.
-    fn beside(&self, tool: &str) -> Vec<&Neighbour> {
-        let is_other = |connection: &Name, of: &String| *connection != self.connection || of.as_str() != tool;
+    /// All tools but the one itself.
+    fn beside(&self, feature: &Feature) -> Vec<&Neighbour> {
+        let is_other = |connection: &Name, of: &String| {
+            *connection != self.connection || !matches!(feature, Feature::Tool(tool) if tool == of)
+        };
         let others = self.names.iter().filter(|((connection, of, _), _)| is_other(connection, of));
         others.map(|(_, neighbour)| neighbour).collect()
     }

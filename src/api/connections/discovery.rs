@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use actix_web::web;
-use proctor_domain::connection::{Catalog, Connection, ConnectionCommand};
+use proctor_domain::connection::{Catalog, Connection, ConnectionCommand, Feature};
 use proctor_domain::user_connection::{Status, UserConnection};
 use proctor_domain::{Name, Position};
 
@@ -26,12 +26,12 @@ pub(super) struct Refreshed {
     pub(super) position: Position,
 }
 
-/// In what a catalog differs from the one before, by the names of tools.
+/// In what a catalog differs from the one before.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
-    pub(super) added: Vec<String>,
-    pub(super) changed: Vec<String>,
-    pub(super) removed: Vec<String>,
+    pub(super) added: Vec<Feature>,
+    pub(super) changed: Vec<Feature>,
+    pub(super) removed: Vec<Feature>,
 }
 
 /// How the connection is reached, without what was found out about its upstream before.
@@ -91,7 +91,7 @@ pub(super) async fn refresh(
     let before = super::fresh(proctor, name).await?;
     let target = unprobed(proctor, name, &before, as_user).await?;
     let (found, probed) = proctor.upstreams.catalog(&target).await?;
-    let (catalog, side_writes) = cataloged(&found, probed.era, probed.protocol_version);
+    let (catalog, side_writes) = cataloged(&found, &probed);
     let generation = before.generation();
     let events = caller
         .act::<Connection, _>(proctor, name.as_str(), || {
@@ -119,7 +119,7 @@ pub(super) async fn observe(
     let before = super::fresh(proctor, name).await?;
     let target = unprobed(proctor, name, &before, as_user).await?;
     let (found, probed) = proctor.upstreams.catalog(&target).await?;
-    let (catalog, _) = cataloged(&found, probed.era, probed.protocol_version);
+    let (catalog, _) = cataloged(&found, &probed);
     let spoken = (catalog.era, catalog.protocol_version);
     let seen = drift::observation(&proctor.manifests, &before, &[found], spoken, true).await?;
     let generation = before.generation();
@@ -137,34 +137,34 @@ pub(super) async fn observe(
 impl Changes {
     fn between(before: Option<&Catalog>, after: &Catalog) -> Self {
         let none = BTreeMap::new();
-        let before = before.map_or(&none, |catalog| &catalog.tools);
+        let before = before.map_or(&none, |catalog| &catalog.features);
         let mut changes = Self::default();
-        for (name, tool) in &after.tools {
+        for (name, tool) in &after.features {
             match before.get(name) {
                 None => changes.added.push(name.clone()),
                 Some(known) if known.digest != tool.digest => changes.changed.push(name.clone()),
                 Some(_) => {}
             }
         }
-        changes.removed = before.keys().filter(|name| !after.tools.contains_key(*name)).cloned().collect();
+        changes.removed = before.keys().filter(|name| !after.features.contains_key(*name)).cloned().collect();
         changes
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proctor_domain::connection::{CatalogTool, Era};
+    use proctor_domain::connection::{Era, Pinned};
 
     use super::*;
 
     fn catalog(tools: &[(&str, &str)]) -> Catalog {
-        let tools: BTreeMap<_, _> = tools
+        let features: BTreeMap<_, _> = tools
             .iter()
             .map(|(name, digest)| {
-                ((*name).to_owned(), CatalogTool { digest: (*digest).to_owned(), read_only: false })
+                (Feature::from(*name), Pinned { digest: (*digest).to_owned(), read_only: false })
             })
             .collect();
-        Catalog::of(Era::Modern, "2026-07-28".to_owned(), tools)
+        Catalog::of(Era::Modern, "2026-07-28".to_owned(), features)
     }
 
     #[test]
@@ -172,10 +172,10 @@ mod tests {
         let before = catalog(&[("a", "1"), ("b", "1"), ("c", "1")]);
         let after = catalog(&[("b", "1"), ("c", "2"), ("d", "1")]);
         let changes = Changes::between(Some(&before), &after);
-        assert_eq!(changes.added, ["d"]);
-        assert_eq!(changes.changed, ["c"]);
-        assert_eq!(changes.removed, ["a"]);
-        assert_eq!(Changes::between(None, &before).added, ["a", "b", "c"]);
+        assert_eq!(changes.added, ["d"].map(Feature::from));
+        assert_eq!(changes.changed, ["c"].map(Feature::from));
+        assert_eq!(changes.removed, ["a"].map(Feature::from));
+        assert_eq!(Changes::between(None, &before).added, ["a", "b", "c"].map(Feature::from));
         assert_eq!(Changes::between(Some(&before), &before), Changes::default());
     }
 

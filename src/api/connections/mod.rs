@@ -14,7 +14,7 @@ mod settings;
 mod show;
 mod test;
 
-use proctor_domain::connection::{AuthMethod, Catalog, Connection, Drift, Era, Transport};
+use proctor_domain::connection::{AuthMethod, Catalog, Connection, Drift, Era, Feature, Transport};
 use proctor_domain::limits::Limits;
 use proctor_domain::{InvalidName, Name};
 use serde::{Deserialize, Serialize};
@@ -97,21 +97,45 @@ struct Shown<'a> {
     generation: u32,
     /// `null` until it was read.
     catalog: Option<Summary<'a>>,
-    /// How many of its tools are held until an administrator approves them.
+    /// How many of its tools, prompts and resource templates are held until an administrator approves them.
     held: usize,
 }
 
-/// What a catalog is, without its tools.
+/// What a catalog is, without its definitions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CatalogSummary)]
 struct Summary<'a> {
-    /// SHA-256 over the names and definitions of its tools.
+    /// SHA-256 over the names and definitions.
     digest: &'a str,
     #[schema(value_type = words::Era)]
     era: Era,
     protocol_version: &'a str,
     /// How many.
     tools: usize,
+    /// How many.
+    prompts: usize,
+    /// How many.
+    resource_templates: usize,
+}
+
+/// How many there are of each kind.
+#[derive(Default)]
+struct Counted {
+    tools: usize,
+    prompts: usize,
+    resource_templates: usize,
+}
+
+fn counted(catalog: &Catalog) -> Counted {
+    let mut counted = Counted::default();
+    for feature in catalog.features.keys() {
+        *match feature {
+            Feature::Tool(_) => &mut counted.tools,
+            Feature::Prompt(_) => &mut counted.prompts,
+            Feature::ResourceTemplate(_) => &mut counted.resource_templates,
+        } += 1;
+    }
+    counted
 }
 
 fn shown<'a>(name: &'a str, connection: &'a Connection) -> Shown<'a> {
@@ -149,10 +173,13 @@ fn shown<'a>(name: &'a str, connection: &'a Connection) -> Shown<'a> {
 }
 
 fn summary(catalog: &Catalog) -> Summary<'_> {
+    let Counted { tools, prompts, resource_templates } = counted(catalog);
     Summary {
         digest: &catalog.digest,
         era: catalog.era,
         protocol_version: &catalog.protocol_version,
-        tools: catalog.tools.len(),
+        tools,
+        prompts,
+        resource_templates,
     }
 }

@@ -110,7 +110,13 @@ pub(in crate::api) fn approve() -> Operation {
     )
     .takes::<Approval>()
     .answers::<Difference>(200, "It is in force.")
-    .fails(&[Code::CatalogChanged, Code::UnknownTool, Code::ConnectionRetired])
+    .fails(&[
+        Code::CatalogChanged,
+        Code::UnknownTool,
+        Code::UnknownPrompt,
+        Code::UnknownResourceTemplate,
+        Code::ConnectionRetired,
+    ])
 }
 
 pub(in crate::api) fn test() -> Operation {

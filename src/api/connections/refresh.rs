@@ -3,7 +3,7 @@
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::Name;
-use proctor_domain::connection::Era;
+use proctor_domain::connection::{Era, Feature};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,9 +27,17 @@ pub(super) struct Refreshed<'a> {
     protocol_version: &'a str,
     /// How many.
     tools: usize,
-    added: &'a [String],
-    changed: &'a [String],
-    removed: &'a [String],
+    /// How many.
+    prompts: usize,
+    /// How many.
+    resource_templates: usize,
+    /// Tools by their names; `prompt:` and a prompt's name; `resource_template:` and the template.
+    #[schema(value_type = Vec<String>)]
+    added: &'a [Feature],
+    #[schema(value_type = Vec<String>)]
+    changed: &'a [Feature],
+    #[schema(value_type = Vec<String>)]
+    removed: &'a [Feature],
     /// Those that cannot be used.
     rejected: Vec<Rejected<'a>>,
 }
@@ -67,12 +75,15 @@ pub(in crate::api) async fn refresh(
     let found = discovery::refresh(&proctor, &caller, &name, query.user.as_deref()).await?;
     let (changes, catalog) = (&found.changes, &found.catalog);
     let rejected = found.rejected.iter().map(|tool| Rejected { name: &tool.name, reason: &tool.reason });
+    let counted = super::counted(catalog);
     let shown = Refreshed {
         connection: &name,
         digest: &catalog.digest,
         era: catalog.era,
         protocol_version: &catalog.protocol_version,
-        tools: catalog.tools.len(),
+        tools: counted.tools,
+        prompts: counted.prompts,
+        resource_templates: counted.resource_templates,
         added: &changes.added,
         changed: &changes.changed,
         removed: &changes.removed,

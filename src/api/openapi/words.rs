@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use proctor_domain::connection::{CredentialKind, Drift as Drifting};
+use proctor_domain::virtual_server::Method as Asking;
 use proctor_domain::webhook::Topic;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
@@ -60,7 +61,10 @@ one_of! {
     WebhookState = ["active", "gone", "retired"];
     /// How a message stands.
     DeliveryStatus = DeliveryState::ALL.map(DeliveryState::code);
-    /// How a tool call stands: `abandoned` when its process is gone, and nobody knows.
+    /// By which of the protocol's methods an agent reaches an upstream.
+    Method = Asking::ALL.map(Asking::name);
+    /// How a tool call stands: `abandoned` when its process is gone, and nobody knows; `input_required`
+    /// when its upstream wants input first, with which another call goes on.
     Outcome = CallOutcome::ALL.iter().map(|outcome| outcome.code());
     /// What a key of Proctor's own is for.
     KeyPurpose = Purpose::ALL.map(Purpose::name);
@@ -155,6 +159,23 @@ pub(in crate::api) struct Limits {
     deadline_ms: Option<u64>,
 }
 
+/// What an upstream can do beside what its catalog lists; what is left out it cannot.
+#[derive(ToSchema)]
+pub(in crate::api) struct Abilities {
+    /// It has resources.
+    #[schema(required = false)]
+    resources: bool,
+    /// It tells of a resource that has changed to whoever wants to know.
+    #[schema(required = false)]
+    subscriptions: bool,
+    /// It completes arguments.
+    #[schema(required = false)]
+    completions: bool,
+    /// It sends log messages.
+    #[schema(required = false)]
+    logging: bool,
+}
+
 /// How much one session may use; what is left out is not limited.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -183,6 +204,45 @@ pub(in crate::api) struct ExposedTool {
     /// Arguments that agents neither see nor set.
     #[schema(value_type = Option<BTreeMap<String, Value>>)]
     fixed_arguments: Option<()>,
+}
+
+/// A prompt that agents may get.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ExposedPrompt {
+    /// The connection that offers it.
+    #[schema(value_type = Name)]
+    connection: (),
+    /// Its name there.
+    prompt: String,
+    /// Another name for agents.
+    name: Option<String>,
+    /// Another description for agents.
+    description: Option<String>,
+}
+
+/// A resource that agents may read.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ExposedResource {
+    /// The connection that has it.
+    #[schema(value_type = Name)]
+    connection: (),
+    /// Its URI there.
+    #[schema(max_length = 2_048)]
+    uri: String,
+}
+
+/// A resource template of which agents may read every resource.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ExposedResourceTemplate {
+    /// The connection that offers it.
+    #[schema(value_type = Name)]
+    connection: (),
+    /// The template there (RFC 6570).
+    #[schema(max_length = 2_048)]
+    uri_template: String,
 }
 
 /// Whose access tokens open sessions by themselves, and on which terms.

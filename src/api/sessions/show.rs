@@ -59,6 +59,9 @@ fn as_of(mut row: SessionRow, events: &[impl AsRef<Recorded>], moment: Moment) -
             | SessionEvent::SessionRevoked { .. }
             | SessionEvent::ManifestServed { .. }
             | SessionEvent::ToolCallCancelRequested { .. }
+            | SessionEvent::InputRequested { .. }
+            | SessionEvent::InputGiven { .. }
+            | SessionEvent::LogLevelSet { .. }
             | SessionEvent::ToolCallEnded { .. }
             | SessionEvent::ToolCallAbandoned { .. } => {}
         }

@@ -6,7 +6,7 @@ use proctor_domain::api_key::Role;
 use proctor_domain::connection::Connection;
 use proctor_domain::session::{CallGrounds, CallRequest, Client, Outcome, Session, SessionCommand};
 use proctor_domain::subject::Subject;
-use proctor_domain::virtual_server::VirtualServer;
+use proctor_domain::virtual_server::{VirtualServer, Wanted};
 use proctor_domain::{CallId, SubjectId};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -38,9 +38,10 @@ async fn call(world: &World, session: &str, tool: &str) -> CallId {
     };
     let request = CallRequest {
         call: id.clone(),
-        tool: tool.to_owned(),
+        wanted: Wanted::Tool(tool.to_owned()),
         replica: proctor.replica.clone(),
         request: None,
+        continues: None,
         client: Client::default(),
         trace: None,
         arguments_bytes: ARGUMENTS.len() as u64,

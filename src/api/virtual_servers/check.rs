@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use proctor_domain::connection::Connection;
+use proctor_domain::connection::{Connection, Feature};
 use proctor_domain::identity_provider::IdentityProvider;
 use proctor_domain::virtual_server::{
     Connections, Definition, Providers, VirtualServer, VirtualServerCommand,
@@ -33,8 +33,9 @@ pub(super) async fn prepare(
     let connections = connections(proctor).await?;
     check(proctor, definition, &connections).await?;
     let mut grounds: Vec<(StreamId, u64)> = Vec::new();
+    let used = definition.connections();
     for (name, connection) in &connections {
-        if definition.tools.iter().any(|tool| tool.connection == *name) {
+        if used.contains(name) {
             grounds.push((StreamId::of::<Connection>(name.as_str()), connection.version()));
         }
     }
@@ -66,25 +67,30 @@ async fn providers(proctor: &Proctor) -> Result<Providers, Problem> {
 
 /// Checks what needs the tools' own definitions; all else is the domain's to judge.
 async fn check(proctor: &Proctor, definition: &Definition, connections: &Connections) -> Result<(), Problem> {
-    let pinned = |connection: &Name, tool: &str| {
+    let pinned = |connection: &Name, feature: &Feature| {
         let connection = connections.get(connection).filter(|connection| connection.is_usable())?;
-        connection.catalog()?.tools.get(tool)
+        connection.catalog()?.features.get(feature)
     };
     let mut definitions: HashMap<String, Arc<RawValue>> = HashMap::new();
-    for exposed in &definition.tools {
-        let Some(pinned) = pinned(&exposed.connection, &exposed.tool) else { continue };
-        let text = proctor.manifests.definition(&pinned.digest).await?;
-        if let Some(fixed) = &exposed.fixed_arguments {
-            check_fixed(&exposed.connection, &exposed.tool, fixed.keys(), &text)?;
+    for (connection, feature) in definition.features() {
+        if let Some(pinned) = pinned(connection, &feature) {
+            let text = proctor.manifests.definition(&pinned.digest).await?;
+            definitions.insert(pinned.digest.clone(), text);
         }
-        definitions.insert(pinned.digest.clone(), text);
     }
-    let manifest = Manifest::of(definition, |connection, tool| {
-        let tool = pinned(connection, tool)?;
+    for exposed in &definition.tools {
+        let Some(fixed) = &exposed.fixed_arguments else { continue };
+        let pinned = pinned(&exposed.connection, &Feature::Tool(exposed.tool.clone()));
+        if let Some(text) = pinned.and_then(|pinned| definitions.get(&pinned.digest)) {
+            check_fixed(&exposed.connection, &exposed.tool, fixed.keys(), text)?;
+        }
+    }
+    let manifest = Manifest::of(definition, |connection, feature| {
+        let pinned = pinned(connection, feature)?;
         Some(CatalogDefinition {
-            definition: definitions.get(&tool.digest)?,
-            digest: &tool.digest,
-            read_only: tool.read_only,
+            definition: definitions.get(&pinned.digest)?,
+            digest: &pinned.digest,
+            read_only: pinned.read_only,
         })
     });
     manifest.map(|_| ()).map_err(|error| Problem::new(Code::InvalidDefinition, error.to_string()))

@@ -2,7 +2,10 @@
 
 use proctor_domain::Name;
 use proctor_domain::limits::{Limits, SessionLimits};
-use proctor_domain::virtual_server::{Capture, Definition, ExposedTool, Login, MissingAccounts};
+use proctor_domain::virtual_server::{
+    Capture, Definition, ExposedPrompt, ExposedResource, ExposedResourceTemplate, ExposedTool, Login,
+    MissingAccounts,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -28,6 +31,18 @@ pub(in crate::api) struct DefinitionBody {
     /// The tools that are exposed; nothing else is.
     #[schema(value_type = Vec<words::ExposedTool>, max_items = 500)]
     tools: Vec<ExposedTool>,
+    /// The prompts that are exposed.
+    #[serde(default)]
+    #[schema(value_type = Vec<words::ExposedPrompt>, max_items = 500, required = false)]
+    prompts: Vec<ExposedPrompt>,
+    /// The resources that are exposed, each by its URI.
+    #[serde(default)]
+    #[schema(value_type = Vec<words::ExposedResource>, max_items = 500, required = false)]
+    resources: Vec<ExposedResource>,
+    /// The resource templates of which every resource is exposed.
+    #[serde(default)]
+    #[schema(value_type = Vec<words::ExposedResourceTemplate>, max_items = 500, required = false)]
+    resource_templates: Vec<ExposedResourceTemplate>,
     #[serde(default)]
     #[schema(value_type = words::Capture)]
     capture: Capture,
@@ -58,7 +73,18 @@ enum Then {
 impl DefinitionBody {
     pub(super) fn into_definition(self) -> Result<Definition, Problem> {
         let Self {
-            name: _, description, instructions, tools, capture, login, limits, session_limits, ..
+            name: _,
+            description,
+            instructions,
+            tools,
+            prompts,
+            resources,
+            resource_templates,
+            capture,
+            login,
+            limits,
+            session_limits,
+            ..
         } = self;
         let wrong = |detail: String| Problem::new(Code::InvalidDefinition, detail);
         let missing_accounts = match (self.missing_accounts, self.return_url) {
@@ -82,6 +108,9 @@ impl DefinitionBody {
             description,
             instructions,
             tools,
+            prompts,
+            resources,
+            resource_templates,
             capture,
             missing_accounts,
             login,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use proctor_domain::session::Access;
-use proctor_projections::manifest::ManifestTool;
+use proctor_projections::manifest::{ManifestEntry, ManifestTool};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -39,6 +39,36 @@ pub(super) struct Answer<'a> {
     /// What all tools of its connections would cost.
     whole_connections_tokens: usize,
     tools: Vec<Tool<'a>>,
+    prompts: Vec<Prompt<'a>>,
+    resource_templates: Vec<Template<'a>>,
+}
+
+/// A prompt as agents see it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ManifestPrompt)]
+struct Prompt<'a> {
+    name: &'a str,
+    /// The connection that offers it.
+    #[schema(value_type = words::Name)]
+    connection: &'a str,
+    /// Its name there.
+    prompt: &'a str,
+    /// As `prompts/list` has it.
+    #[schema(value_type = Object)]
+    definition: &'a RawValue,
+}
+
+/// A resource template as agents see it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ManifestResourceTemplate)]
+struct Template<'a> {
+    uri_template: &'a str,
+    /// The connection that offers it.
+    #[schema(value_type = words::Name)]
+    connection: &'a str,
+    /// As `resources/templates/list` has it.
+    #[schema(value_type = Object)]
+    definition: &'a RawValue,
 }
 
 /// A tool as agents see it.
@@ -91,8 +121,20 @@ pub(in crate::api) async fn manifest(
         tokens: tokens.iter().sum(),
         whole_connections_tokens,
         tools: tools.collect(),
+        prompts: manifest.prompts.entries.iter().map(prompt).collect(),
+        resource_templates: manifest.resource_templates.entries.iter().map(template).collect(),
     };
     Ok(answer::ok(position, &answer))
+}
+
+fn prompt(entry: &ManifestEntry) -> Prompt<'_> {
+    let ManifestEntry { name, connection, feature, definition, .. } = entry;
+    Prompt { name, connection: connection.as_str(), prompt: feature.name(), definition }
+}
+
+fn template(entry: &ManifestEntry) -> Template<'_> {
+    let ManifestEntry { name, connection, definition, .. } = entry;
+    Template { uri_template: name, connection: connection.as_str(), definition }
 }
 
 /// All definitions of the connections that the virtual server draws on, each with its digest.
@@ -102,9 +144,9 @@ async fn whole_connections(
 ) -> Result<Vec<(String, Arc<RawValue>)>, Problem> {
     let mut whole = Vec::new();
     for connection in shown.connections.values() {
-        let tools = connection.catalog().map(|catalog| catalog.tools.values()).into_iter().flatten();
+        let tools = connection.catalog().into_iter().flat_map(|catalog| catalog.tools());
         // A definition that two tools share costs twice, as it would in a list.
-        for tool in tools {
+        for (_, tool) in tools {
             whole.push((tool.digest.clone(), proctor.manifests.definition(&tool.digest).await?));
         }
     }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use proctor_domain::Name;
 use proctor_domain::limits::{Limits, SessionLimits};
 use proctor_domain::virtual_server::{
-    Capture, Definition, ExposedTool, Login, MissingAccounts, VirtualServer,
+    Capture, Definition, ExposedPrompt, ExposedResource, ExposedResourceTemplate, ExposedTool, Login,
+    MissingAccounts, VirtualServer,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -78,6 +79,15 @@ struct Written<'a> {
     /// The tools that are exposed; nothing else is.
     #[schema(value_type = Vec<words::ExposedTool>)]
     tools: &'a [ExposedTool],
+    /// The prompts that are exposed.
+    #[schema(value_type = Vec<words::ExposedPrompt>)]
+    prompts: &'a [ExposedPrompt],
+    /// The resources that are exposed, each by its URI.
+    #[schema(value_type = Vec<words::ExposedResource>)]
+    resources: &'a [ExposedResource],
+    /// The resource templates of which every resource is exposed.
+    #[schema(value_type = Vec<words::ExposedResourceTemplate>)]
+    resource_templates: &'a [ExposedResourceTemplate],
     #[schema(value_type = words::Capture)]
     capture: Capture,
     #[schema(value_type = words::MissingAccounts)]
@@ -110,6 +120,9 @@ fn written(definition: &Definition) -> Written<'_> {
         description: &definition.description,
         instructions: &definition.instructions,
         tools: &definition.tools,
+        prompts: &definition.prompts,
+        resources: &definition.resources,
+        resource_templates: &definition.resource_templates,
         capture: definition.capture,
         missing_accounts,
         return_url,

@@ -17,6 +17,9 @@ const OF_A_DEFINITION: &[Code] = &[
     Code::UnknownIdentityProvider,
     Code::CatalogNotRead,
     Code::UnknownTool,
+    Code::UnknownPrompt,
+    Code::UnknownResourceTemplate,
+    Code::NoResources,
     Code::ToolHeld,
     Code::UnknownArgument,
 ];

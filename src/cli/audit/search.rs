@@ -23,10 +23,14 @@ pub(super) struct Filter {
     /// Of this connection.
     #[arg(long, value_name = "NAME")]
     connection: Option<String>,
-    /// Of this tool.
+    /// By this method: tools/call, prompts/get, resources/list, resources/read or completion/complete.
+    #[arg(long, value_name = "METHOD")]
+    method: Option<String>,
+    /// Of this tool or prompt, or of the resources that this URI or template exposes.
     #[arg(long, value_name = "TOOL")]
     tool: Option<String>,
-    /// That ended so: refused, in_flight, succeeded, failed, cancelled or abandoned.
+    /// That ended so: refused, in_flight, succeeded, failed, cancelled,
+    /// abandoned or input_required.
     #[arg(long, value_name = "OUTCOME")]
     outcome: Option<String>,
     #[command(flatten)]
@@ -42,6 +46,7 @@ pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(),
         ("label", filter.label.as_deref()),
         ("virtual_server", filter.server.as_deref()),
         ("connection", filter.connection.as_deref()),
+        ("method", filter.method.as_deref()),
         ("tool", filter.tool.as_deref()),
         ("outcome", filter.outcome.as_deref()),
     ];
@@ -51,6 +56,7 @@ pub(super) async fn run(opened: &(Client, Shown), filter: &Filter) -> Result<(),
         ("STARTED", "/started_at"),
         ("USER", "/user"),
         ("SERVER", "/virtual_server"),
+        ("METHOD", "/method"),
         ("TOOL", "/tool"),
         ("OUTCOME", "/outcome"),
         ("REASON", "/reason"),

@@ -12,7 +12,8 @@ use crate::cli::shown::Shown;
 pub(super) struct Approve {
     /// The connection's name.
     name: String,
-    /// These of the tools; all that are held or gone when absent.
+    /// These of the tools; all that are held or gone when absent. A prompt is prompt:NAME, a resource
+    /// template resource_template:TEMPLATE, as `proctor connection diff` shows them.
     tool: Vec<String>,
     /// The digest that `proctor connection diff` showed. Without it the difference is shown first, and
     /// exactly what was shown is approved.

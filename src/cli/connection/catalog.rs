@@ -1,4 +1,4 @@
-//! `proctor connection catalog`: the tools in force, and reading them anew.
+//! `proctor connection catalog`: what is in force, and reading it anew.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::cli::shown::Shown;
 pub(super) struct Catalog {
     /// The connection's name.
     name: String,
-    /// Read the upstream's tools now, and put them in force.
+    /// Read what the upstream offers now, and put it in force.
     #[arg(long)]
     refresh: bool,
     /// Only look: what differs is held until it is approved.
@@ -48,6 +48,15 @@ pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Catalog) -> 
         ("DESCRIPTION", "/definition/description"),
     ];
     shown.table(tools, &columns);
+    let columns =
+        [("PROMPT", "/name"), ("STANDING", "/standing"), ("DESCRIPTION", "/definition/description")];
+    shown.table_if_any(&catalog["prompts"], &columns);
+    let columns = [
+        ("RESOURCE TEMPLATE", "/uri_template"),
+        ("STANDING", "/standing"),
+        ("DESCRIPTION", "/definition/description"),
+    ];
+    shown.table_if_any(&catalog["resource_templates"], &columns);
     Ok(())
 }
 
@@ -56,7 +65,13 @@ fn changes(name: &str, read: &Value) -> String {
         let items = read[member].as_array().into_iter().flatten();
         items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
     };
-    let mut lines = vec![format!("Connection {name} has {} tools now.", read["tools"])];
+    let mut has = format!("Connection {name} has {} tools", read["tools"]);
+    for (member, words) in [("prompts", "prompts"), ("resource_templates", "resource templates")] {
+        if read[member].as_u64() > Some(0) {
+            has.push_str(&format!(", {} {words}", read[member]));
+        }
+    }
+    let mut lines = vec![format!("{has} now.")];
     for (member, words) in [("added", "new"), ("changed", "changed"), ("removed", "gone")] {
         let names = names(member);
         if !names.is_empty() {

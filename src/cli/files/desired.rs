@@ -193,6 +193,15 @@ pub(super) struct VirtualServer {
     pub(super) instructions: String,
     /// The tools that are exposed; nothing else is.
     pub(super) tools: Vec<Tool>,
+    /// The prompts that are exposed.
+    #[serde(default)]
+    pub(super) prompts: Vec<Prompt>,
+    /// The resources that are exposed, each by its URI.
+    #[serde(default)]
+    pub(super) resources: Vec<Resource>,
+    /// The resource templates of which every resource is exposed.
+    #[serde(default)]
+    pub(super) resource_templates: Vec<ResourceTemplate>,
     /// How much of arguments and results is kept.
     #[serde(default)]
     pub(super) capture: Capture,
@@ -260,6 +269,42 @@ pub(super) struct Tool {
     /// Arguments that agents neither see nor set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fixed_arguments: Option<Map<String, Value>>,
+}
+
+/// A prompt that is exposed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prompt {
+    /// The connection that offers it.
+    pub(super) connection: String,
+    /// Its name there.
+    pub(super) prompt: String,
+    /// Another name for agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Another description for agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+}
+
+/// A resource that is exposed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resource {
+    /// The connection that has it.
+    pub(super) connection: String,
+    /// Its URI there.
+    pub(super) uri: String,
+}
+
+/// A resource template of which every resource is exposed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResourceTemplate {
+    /// The connection that offers it.
+    pub(super) connection: String,
+    /// The template there (RFC 6570).
+    pub(super) uri_template: String,
 }
 
 /// How much of arguments and results is kept, sealed.

@@ -20,11 +20,23 @@ pub(super) struct Definition {
     #[arg(required_unless_present = "file")]
     name: Option<String>,
     /// Everything from a file in YAML or JSON (- for standard input), in the form of the REST API.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["tool", "description", "instructions"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["tool", "prompt", "resource",
+        "resource_template", "description", "instructions"])]
     file: Option<PathBuf>,
     /// A tool that is exposed, as CONNECTION/TOOL; may stand several times.
-    #[arg(long, value_name = "CONNECTION/TOOL", required_unless_present = "file", value_parser = tool)]
+    #[arg(long, value_name = "CONNECTION/TOOL", required_unless_present_any = ["file", "prompt", "resource",
+        "resource_template"], value_parser = of_connection)]
     tool: Vec<(String, String)>,
+    /// A prompt that is exposed, as CONNECTION/PROMPT; may stand several times.
+    #[arg(long, value_name = "CONNECTION/PROMPT", value_parser = of_connection)]
+    prompt: Vec<(String, String)>,
+    /// A resource that is exposed, as CONNECTION/URI; may stand several times.
+    #[arg(long, value_name = "CONNECTION/URI", value_parser = of_connection)]
+    resource: Vec<(String, String)>,
+    /// A resource template of which every resource is exposed, as CONNECTION/TEMPLATE; may stand several
+    /// times.
+    #[arg(long, value_name = "CONNECTION/TEMPLATE", value_parser = of_connection)]
+    resource_template: Vec<(String, String)>,
     /// What it is for.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
@@ -33,12 +45,12 @@ pub(super) struct Definition {
     instructions: String,
 }
 
-fn tool(text: &str) -> Result<(String, String), String> {
+fn of_connection(text: &str) -> Result<(String, String), String> {
     match text.split_once('/') {
-        Some((connection, tool)) if !connection.is_empty() && !tool.is_empty() => {
-            Ok((connection.to_owned(), tool.to_owned()))
+        Some((connection, name)) if !connection.is_empty() && !name.is_empty() => {
+            Ok((connection.to_owned(), name.to_owned()))
         }
-        _ => Err("give the connection and the tool, as CONNECTION/TOOL".to_owned()),
+        _ => Err("give the connection first, then / and what it offers".to_owned()),
     }
 }
 
@@ -58,9 +70,21 @@ pub(super) async fn revise((client, shown): &(Client, Shown), wanted: &Definitio
 
 fn say(shown: &Shown, server: &Value) {
     shown.done(server, || {
-        let tools = server["tools"].as_array().map_or(0, Vec::len);
+        let count = |member: &str| server[member].as_array().map_or(0, Vec::len);
         let name = server["name"].as_str().unwrap_or_default();
-        format!("Virtual server {name} is at version {}, with {tools} tools.", server["version"])
+        let mut said = format!(
+            "Virtual server {name} is at version {}, with {} tools",
+            server["version"],
+            count("tools")
+        );
+        for (member, words) in
+            [("prompts", "prompts"), ("resources", "resources"), ("resource_templates", "resource templates")]
+        {
+            if count(member) > 0 {
+                said.push_str(&format!(", {} {words}", count(member)));
+            }
+        }
+        said + "."
     });
 }
 
@@ -73,16 +97,19 @@ impl Definition {
             }
             return Ok(document);
         }
-        let tools: Vec<Value> = self
-            .tool
-            .iter()
-            .map(|(connection, tool)| json!({ "connection": connection, "tool": tool }))
-            .collect();
+        let exposed = |all: &[(String, String)], member: &str| -> Vec<Value> {
+            let rule =
+                |(connection, name): &(String, String)| json!({ "connection": connection, member: name });
+            all.iter().map(rule).collect()
+        };
         Ok(json!({
             "name": self.name,
             "description": self.description,
             "instructions": self.instructions,
-            "tools": tools,
+            "tools": exposed(&self.tool, "tool"),
+            "prompts": exposed(&self.prompt, "prompt"),
+            "resources": exposed(&self.resource, "uri"),
+            "resource_templates": exposed(&self.resource_template, "uri_template"),
         }))
     }
 }

@@ -32,6 +32,15 @@ pub(super) async fn run((client, shown): &(Client, Shown), wanted: &Manifest) ->
         ("DESCRIPTION", "/definition/description"),
     ];
     shown.table(tools, &columns);
+    let columns =
+        [("PROMPT", "/name"), ("CONNECTION", "/connection"), ("DESCRIPTION", "/definition/description")];
+    shown.table_if_any(&manifest["prompts"], &columns);
+    let columns = [
+        ("RESOURCE TEMPLATE", "/uri_template"),
+        ("CONNECTION", "/connection"),
+        ("DESCRIPTION", "/definition/description"),
+    ];
+    shown.table_if_any(&manifest["resource_templates"], &columns);
     println!(
         "\nVersion {}: {} tools cost a model {} tokens; all tools of their connections would cost {}.",
         manifest["version"],

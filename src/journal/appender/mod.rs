@@ -31,8 +31,8 @@ const CATCH_UP_EVENTS: usize = 1_000;
 /// Streams whose tip is remembered; all are forgotten together when there are more.
 const TIPS_REMEMBERED_MAX: usize = 200_000;
 /// The newest form of events that this program reads, as its lease says: 2 has what is observed of
-/// catalogs, which processes write by themselves.
-const READS_FORMS: u32 = 2;
+/// catalogs, which processes write by themselves; 3 has calls that end with an upstream's wish for input.
+const READS_FORMS: u32 = 3;
 /// How often a lease is renewed at most, only to say what this process has seen.
 const LEASE_NEWS_MS: u64 = 50;
 /// How often the head is remembered in the data folder.

@@ -25,7 +25,7 @@ fn a_call_is_taken_apart_without_touching_its_arguments() {
 fn a_message_without_an_id_is_a_notification() {
     let body = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     assert!(matches!(parse(body), Ok(Message::Notification(_))));
-    assert!(matches!(parse(br#"{"jsonrpc":"2.0","id":4,"result":{}}"#), Ok(Message::Answer)));
+    assert!(matches!(parse(br#"{"jsonrpc":"2.0","id":4,"result":{}}"#), Ok(Message::Answer(_))));
 }
 
 #[test]
@@ -123,7 +123,7 @@ proptest! {
             Ok(Message::Request(request) | Message::Notification(request)) => {
                 prop_assert!(serde_json::from_str::<serde_json::Value>(request.id).is_ok());
             }
-            Ok(Message::Answer) => {}
+            Ok(Message::Answer(_)) => {}
             Err(malformed) => {
                 let reply = malformed.fault.reply(malformed.id);
                 prop_assert!(reply.status.is_client_error());

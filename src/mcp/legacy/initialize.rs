@@ -7,7 +7,7 @@ use crate::mcp::answer::{Fault, Reply, codes, push_text};
 use crate::mcp::client::client;
 use crate::mcp::envelope::Request;
 use crate::mcp::members::{is_object, text};
-use crate::mcp::{Knock, server_info};
+use crate::mcp::{Knock, capabilities, server_info};
 use crate::upstream::LEGACY_VERSIONS;
 use crate::vault::McpSession;
 
@@ -32,7 +32,9 @@ pub(super) async fn answer(knock: &Knock, request: &Request<'_>) -> Result<Reply
 
     let mut json = String::from("{\"protocolVersion\":\"");
     json.push_str(version);
-    json.push_str("\",\"capabilities\":{\"tools\":{\"listChanged\":true}},\"serverInfo\":");
+    json.push_str("\",\"capabilities\":");
+    json.push_str(&capabilities::of(knock).await?);
+    json.push_str(",\"serverInfo\":");
     json.push_str(&server_info(&server, knock.caller.server().as_str()));
     let instructions = &server.definition().instructions;
     if !instructions.is_empty() {

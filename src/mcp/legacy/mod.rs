@@ -9,28 +9,28 @@ mod initialize;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use proctor_domain::session::{Session, SessionCommand};
+use proctor_domain::session::{LogLevel, Session, SessionCommand};
+use proctor_domain::virtual_server::Method;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::{Fault, MCP_SESSION_ID, Reply, codes};
 use super::auth::Caller;
 use super::client::client;
-use super::envelope::Request;
+use super::envelope::{Answered, Request};
 use super::link::{Accepts, Done};
-use super::members::{is_integer_or_text, shown};
-use super::streams::{self, Words};
+use super::members::{is_integer_or_text, shown, text};
+use super::streams::{self, Listed, Words};
 use super::tool_call::{self, Speaker};
-use super::{Knock, let_in, modern, sse, tools_list};
+use super::{Knock, let_in, lists, modern, resources_list, sse};
+use crate::actors::AskError;
 use crate::proctor::Proctor;
-use crate::upstream::LEGACY_VERSIONS;
+use crate::upstream::{LEGACY_VERSIONS, MODERN_VERSION};
 use crate::vault::McpSession;
 
 const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// Bytes of the hash by which a request is known in the journal.
 const REQUEST_NAME_BYTES: usize = 16;
-
-const LIST_CHANGED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
 
 /// Answers a request.
 pub(super) async fn answer(knock: &Knock, request: &Request<'_>) -> Result<Done, Fault> {
@@ -39,27 +39,44 @@ pub(super) async fn answer(knock: &Knock, request: &Request<'_>) -> Result<Done,
     }
     let agreed = agreed(&knock.request, &knock.caller, &knock.proctor)?;
     let client = client(Some(&agreed.client_info), &agreed.protocol_version);
+    if let Some(list) = lists::named(&request.method, knock).await? {
+        let page = lists::page(knock, list, request.params.cursor, client).await?;
+        let mut json = String::from("{");
+        page.write(&mut json);
+        json.push('}');
+        return Ok(Done::Reply(Reply::result(request.id, &json)));
+    }
+    let speaker = Speaker {
+        is_modern: false,
+        client,
+        client_info: Some(&agreed.client_info),
+        capabilities: Some(&agreed.client_capabilities),
+        request_name: Some(request_name(&agreed.nonce, request.id)),
+        log_level: knock.caller.session.log_level(&client_name(&agreed.nonce)),
+    };
     let reply = match &*request.method {
-        "tools/call" => {
-            let speaker = Speaker {
-                is_modern: false,
-                client,
-                client_info: Some(&agreed.client_info),
-                capabilities: Some(&agreed.client_capabilities),
-                request_name: Some(request_name(&agreed.nonce, request.id)),
-            };
-            tool_call::call(knock, request, speaker).await?
-        }
-        "tools/list" => {
-            let page = tools_list::page(knock, request.params.cursor, client).await?;
+        "resources/list" if resources_list::is_shown(knock).await? => {
+            let page = Box::pin(resources_list::page(knock, request, &speaker)).await?;
             let mut json = String::from("{");
             page.write(&mut json);
             json.push('}');
             Reply::result(request.id, &json)
         }
+        "logging/setLevel" => {
+            let level = request.params.level.and_then(text).and_then(|level| LogLevel::from_code(&level));
+            let wrong = || {
+                let known = LogLevel::ALL.map(LogLevel::code).join(", ");
+                Fault::new(codes::INVALID_PARAMS, format!("params.level must be one of {known}"))
+            };
+            set_log_level(knock, client_name(&agreed.nonce), level.ok_or_else(wrong)?).await?;
+            Reply::result(request.id, "{}")
+        }
         "ping" => {
             knock.caller.check_alive(&knock.proctor).await?;
             Reply::result(request.id, "{}")
+        }
+        method if let Some(method) = Method::named(method).filter(|it| *it != Method::ResourcesList) => {
+            tool_call::call(knock, request, method, speaker).await?
         }
         method => {
             knock.caller.check_alive(&knock.proctor).await?;
@@ -69,9 +86,31 @@ pub(super) async fn answer(knock: &Knock, request: &Request<'_>) -> Result<Done,
     Ok(Done::Reply(reply))
 }
 
+async fn set_log_level(knock: &Knock, client: String, level: LogLevel) -> Result<(), Fault> {
+    knock.caller.check_alive(&knock.proctor).await?;
+    let command = SessionCommand::SetLogLevel { client, level };
+    match knock.proctor.directory.tell::<Session>(knock.caller.session_id.as_str(), command).await {
+        Ok(_) => Ok(()),
+        Err(AskError::Nonsense(error)) => Err(Fault::new(codes::REFUSED, error.to_string())),
+        Err(error) => Err(Fault::unavailable(error.to_string())),
+    }
+}
+
 /// Takes in a notification.
 pub(super) async fn notice(knock: &Knock, notification: &Request<'_>) -> Reply {
     match take_in(knock, notification).await {
+        Ok(()) => Reply::accepted(),
+        Err(fault) => fault.reply("null"),
+    }
+}
+
+/// Takes in what an agent answers to something that it was asked.
+pub(super) async fn answered(knock: &Knock, answered: &Answered<'_>) -> Reply {
+    let taken = match agreed(&knock.request, &knock.caller, &knock.proctor) {
+        Ok(_) => tool_call::take_input(knock, answered).await,
+        Err(fault) => Err(fault),
+    };
+    match taken {
         Ok(()) => Reply::accepted(),
         Err(fault) => fault.reply("null"),
     }
@@ -95,7 +134,7 @@ async fn take_in(knock: &Knock, notification: &Request<'_>) -> Result<(), Fault>
     asked.map(drop).map_err(|error| Fault::unavailable(error.to_string()))
 }
 
-/// `GET`: the stream that tells when the tools have changed.
+/// `GET`: the stream that tells when a list has changed.
 ///
 /// # Errors
 /// When there is no good token, the handshake is not known, or the session has too many streams.
@@ -113,7 +152,11 @@ pub(super) async fn stream(
     let changes = proctor.changes.subscribe();
     caller.check_alive(&proctor).await?;
     let place = proctor.door.streams.take(&caller.session_id)?;
-    let words = Words { first: None, changed: Some(sse::event(LIST_CHANGED)), last: None::<Bytes> };
+    let changed = Listed::ALL.map(|list| {
+        let method = list.method();
+        (list, sse::event(format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\"}}").as_bytes()))
+    });
+    let words = Words { first: None, changed: changed.into(), last: None::<Bytes> };
     Ok(streams::open(proctor, caller, changes, place, words))
 }
 
@@ -123,7 +166,8 @@ fn agreed(request: &HttpRequest, caller: &Caller, proctor: &Proctor) -> Result<M
     if let Some(version) = headers.get(PROTOCOL_VERSION) {
         let version = version.to_str().unwrap_or_default();
         if !LEGACY_VERSIONS.contains(&version) {
-            return Err(modern::unsupported(version));
+            let supported = [&[MODERN_VERSION], &LEGACY_VERSIONS[..]].concat();
+            return Err(modern::unsupported(version, &supported));
         }
     }
     let mut ids = headers.get_all(MCP_SESSION_ID);
@@ -137,6 +181,11 @@ fn agreed(request: &HttpRequest, caller: &Caller, proctor: &Proctor) -> Result<M
         Fault::new(codes::INVALID_REQUEST, "this Mcp-Session-Id is not known here: send initialize again")
             .with_status(StatusCode::NOT_FOUND)
     })
+}
+
+/// The name of a client in the journal, by its handshake.
+fn client_name(nonce: &str) -> String {
+    hex::encode(&Sha256::digest(nonce)[..REQUEST_NAME_BYTES])
 }
 
 /// The name of a request in the journal: the same in every process, and of another client another.

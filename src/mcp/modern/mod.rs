@@ -8,6 +8,8 @@ mod listen;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
+use proctor_domain::session::LogLevel;
+use proctor_domain::virtual_server::Method;
 
 use super::answer::{Fault, Reply, codes, push_text};
 use super::client::client;
@@ -15,8 +17,8 @@ use super::envelope::{Meta, Request};
 use super::link::Done;
 use super::members::{is_object, shown, text};
 use super::tool_call::{self, Speaker};
-use super::{Knock, server_info, tools_list};
-use crate::upstream::{LEGACY_VERSIONS, MODERN_VERSION};
+use super::{Knock, capabilities, lists, resources_list, server_info};
+use crate::upstream::MODERN_VERSION;
 
 pub(super) use headers::check_params;
 
@@ -25,12 +27,15 @@ pub(super) use headers::check_params;
 const TTL_MS: &str = "5000";
 /// The key under which an answer says who gives it.
 pub(super) const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
+/// The key under which a request says which log messages it wants.
+pub(super) const LOG_LEVEL_KEY: &str = "io.modelcontextprotocol/logLevel";
 const SUBSCRIPTION_ID_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// Whether a message is of this era: it says so itself, or its header does.
 pub(super) fn speaks(http: &HttpRequest, request: &Request<'_>) -> bool {
+    // A handshake is of the other era, whatever the header says, unless it says itself that it is of this one.
     let handshake = request.method == "initialize";
-    !handshake && (request.params.meta.is_modern() || request.method == "server/discover" || is_named(http))
+    request.params.meta.is_modern() || (!handshake && (request.method == "server/discover" || is_named(http)))
 }
 
 /// Whether the version header names this era or a later one.
@@ -45,17 +50,26 @@ pub(super) fn is_named(http: &HttpRequest) -> bool {
 /// Answers a request.
 pub(super) async fn answer(knock: &Knock, request: &Request<'_>) -> Result<Done, Fault> {
     let speaker = speaker(knock, request)?;
+    if let Some(list) = lists::named(&request.method, knock).await? {
+        let page = lists::page(knock, list, request.params.cursor, speaker.client).await?;
+        let mut json = String::from("{\"resultType\":\"complete\",");
+        page.write(&mut json);
+        close(&mut json, TTL_MS, &server_info(&page.shown().server, knock.caller.server().as_str()));
+        return Ok(Done::Reply(Reply::result(request.id, &json)));
+    }
     let done = match &*request.method {
-        "tools/call" => Done::Reply(tool_call::call(knock, request, speaker).await?),
-        "tools/list" => {
-            let page = tools_list::page(knock, request.params.cursor, speaker.client).await?;
+        "resources/list" if resources_list::is_shown(knock).await? => {
+            let page = Box::pin(resources_list::page(knock, request, &speaker)).await?;
             let mut json = String::from("{\"resultType\":\"complete\",");
             page.write(&mut json);
-            close(&mut json, &server_info(&page.shown().server, knock.caller.server().as_str()));
+            close(&mut json, "0", &server_info(&page.server, knock.caller.server().as_str()));
             Done::Reply(Reply::result(request.id, &json))
         }
         "server/discover" => Done::Reply(discover(knock, request.id).await?),
         "subscriptions/listen" => Done::Stream(listen::open(knock, request).await?),
+        method if let Some(method) = Method::named(method).filter(|it| *it != Method::ResourcesList) => {
+            Done::Reply(tool_call::call(knock, request, method, speaker).await?)
+        }
         method => {
             knock.caller.check_alive(&knock.proctor).await?;
             let message = format!("Method not found: {}", shown(method));
@@ -85,12 +99,15 @@ fn speaker<'a>(knock: &Knock, request: &Request<'a>) -> Result<Speaker<'a>, Faul
     let http = knock.request.headers();
     headers::check_version(http, &version).map_err(mismatch)?;
     if version != MODERN_VERSION {
-        return Err(unsupported(&version));
+        return Err(unsupported(&version, &[MODERN_VERSION]));
     }
     headers::check_method(http, &request.method).map_err(mismatch)?;
-    if request.method == "tools/call"
-        && let Some(name) = request.params.name.and_then(text)
-    {
+    let named = match &*request.method {
+        "tools/call" | "prompts/get" => request.params.name,
+        "resources/read" => request.params.uri,
+        _ => None,
+    };
+    if let Some(name) = named.and_then(text) {
         headers::check_name(http, &name).map_err(mismatch)?;
     }
     if !meta.client_capabilities.is_some_and(is_object) {
@@ -102,19 +119,22 @@ fn speaker<'a>(knock: &Knock, request: &Request<'a>) -> Result<Speaker<'a>, Faul
         client_info: meta.client_info.filter(|info| is_object(info)),
         capabilities: meta.client_capabilities,
         request_name: None,
+        log_level: log_level(meta),
     })
 }
 
+/// The least log messages that a request wants; none where it does not say so.
+fn log_level(meta: &Meta<'_>) -> Option<LogLevel> {
+    let (_, level) = meta.others.iter().find(|(key, _)| key == LOG_LEVEL_KEY)?;
+    LogLevel::from_code(&text(level)?)
+}
+
 /// The error of a version that is not spoken here.
-pub(super) fn unsupported(version: &str) -> Fault {
+pub(super) fn unsupported(version: &str, supported: &[&str]) -> Fault {
     let mut data = String::from("{\"requested\":");
     push_text(&mut data, &shown(version));
     data.push_str(",\"supported\":[\"");
-    data.push_str(MODERN_VERSION);
-    for version in LEGACY_VERSIONS {
-        data.push_str("\",\"");
-        data.push_str(version);
-    }
+    data.push_str(&supported.join("\",\""));
     data.push_str("\"]}");
     Fault::malformed(codes::UNSUPPORTED_VERSION, "Unsupported protocol version").with_data(data)
 }
@@ -123,20 +143,21 @@ async fn discover(knock: &Knock, id: &str) -> Result<Reply, Fault> {
     let server = knock.caller.check_alive(&knock.proctor).await?;
     let mut json = String::from("{\"resultType\":\"complete\",\"supportedVersions\":[\"");
     json.push_str(MODERN_VERSION);
-    json.push_str("\"],\"capabilities\":{\"tools\":{\"listChanged\":true}}");
+    json.push_str("\"],\"capabilities\":");
+    json.push_str(&capabilities::of(knock).await?);
     let instructions = &server.definition().instructions;
     if !instructions.is_empty() {
         json.push_str(",\"instructions\":");
         push_text(&mut json, instructions);
     }
-    close(&mut json, &server_info(&server, knock.caller.server().as_str()));
+    close(&mut json, TTL_MS, &server_info(&server, knock.caller.server().as_str()));
     Ok(Reply::result(id, &json))
 }
 
 /// Ends a result that may be kept for a while, by this client alone.
-fn close(json: &mut String, server_info: &str) {
+fn close(json: &mut String, ttl_ms: &str, server_info: &str) {
     json.push_str(",\"ttlMs\":");
-    json.push_str(TTL_MS);
+    json.push_str(ttl_ms);
     json.push_str(",\"cacheScope\":\"private\",\"_meta\":{\"");
     json.push_str(SERVER_INFO_KEY);
     json.push_str("\":");

@@ -6,27 +6,29 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use proctor_domain::connection::Connection;
+use proctor_domain::connection::{Connection, Era};
 use proctor_domain::session::{
     Access, CallGrounds, CallRequest, Client, HeldBack, Session, SessionCommand, Terms,
 };
 use proctor_domain::subject::Subject;
 use proctor_domain::user_connection::UserConnection;
-use proctor_domain::virtual_server::{Capture, VirtualServer};
+use proctor_domain::virtual_server::{Capture, VirtualServer, Wanted};
 use proctor_domain::{CallId, Decider as _, Name, StreamId};
 use proctor_projections::manifest::{ArgumentsError, ManifestTool, merge_arguments};
 use serde_json::Map;
 use serde_json::value::RawValue;
 
 use super::Speaker;
+use super::rounds::Continued;
 use super::trace::Came;
+use super::wanting::Wants;
 use crate::actors::{Prepared, Sealed, new_id, now};
 use crate::connect::{self, Due};
-use crate::mcp::answer::Fault;
+use crate::mcp::answer::{Fault, codes};
 use crate::mcp::client::trace_id;
-use crate::mcp::envelope::Params;
+use crate::mcp::envelope::Meta;
 use crate::mcp::members::is_object;
-use crate::mcp::{Knock, tools_list};
+use crate::mcp::{Knock, lists};
 use crate::payload::{self, Kept};
 use crate::traces::Span;
 use crate::vault::{SessionKey, Vault};
@@ -35,12 +37,13 @@ use crate::vault::{SessionKey, Vault};
 pub(super) struct Asked<'a> {
     pub knock: &'a Knock,
     pub call: CallId,
-    pub name: Cow<'a, str>,
+    pub wants: &'a Wants<'a>,
     pub key: &'a SessionKey,
     pub is_modern: bool,
     /// What the client can do, as it declared it.
     pub capabilities: Option<&'a RawValue>,
-    arguments: Option<&'a RawValue>,
+    /// What else its `_meta` says.
+    meta: Option<Box<RawValue>>,
     client: Client,
     request_name: Option<String>,
     trace: Option<String>,
@@ -60,7 +63,11 @@ pub(super) struct Gathered<'a> {
 
 /// What is sent once the call is admitted.
 pub(super) struct Sent<'a> {
+    /// What the upstream calls it.
+    pub name: String,
     pub tool: Option<Arc<ManifestTool>>,
+    /// The name of its connection, where it is exposed.
+    pub connection_name: Option<Name>,
     pub connection: Option<Arc<Connection>>,
     pub arguments: Option<Cow<'a, RawValue>>,
     /// Why the arguments cannot be sent.
@@ -74,9 +81,10 @@ impl Sent<'_> {
         self.server.definition().capture
     }
 
-    /// The name of the connection that the tool belongs to.
-    pub fn connection_name(&self, tool: &str) -> Option<&Name> {
-        Some(&self.server.tool(tool)?.connection)
+    /// Whether its upstream was found to be modern.
+    pub fn upstream_is_modern(&self) -> bool {
+        let catalog = self.connection.as_ref().and_then(|connection| connection.catalog());
+        catalog.is_some_and(|catalog| catalog.era == Era::Modern)
     }
 }
 
@@ -84,8 +92,7 @@ impl<'a> Asked<'a> {
     pub fn new(
         knock: &'a Knock,
         call: CallId,
-        name: Cow<'a, str>,
-        params: &Params<'a>,
+        (wants, meta): (&'a Wants<'a>, &Meta<'_>),
         speaker: &Speaker<'a>,
         key: &'a SessionKey,
         (came, span): (&Came<'_>, &'a Span),
@@ -94,11 +101,11 @@ impl<'a> Asked<'a> {
         Self {
             knock,
             call,
-            name,
+            wants,
             key,
             is_modern: speaker.is_modern,
             capabilities: speaker.capabilities,
-            arguments: params.arguments,
+            meta: meta.others(),
             client: speaker.client.clone(),
             request_name: speaker.request_name.clone(),
             trace: span.trace_id().or_else(|| came.parent.and_then(trace_id)),
@@ -130,12 +137,12 @@ impl<'a> Asked<'a> {
     pub async fn gather(&self) -> Result<Gathered<'a>, Fault> {
         let (proctor, caller) = (&self.knock.proctor, &self.knock.caller);
         let shown = proctor.manifests.of(caller.server()).await;
-        let shown = shown.map_err(|error| tools_list::unavailable(&error))?;
+        let shown = shown.map_err(|error| lists::unavailable(&error))?;
         let subject_id = caller.terms.subject.as_str();
         let subject = proctor.directory.state::<Subject>(subject_id).await;
         let subject = subject.map_err(|error| Fault::unavailable(error.to_string()))?;
-        let exposed = shown.server.tool(&self.name);
-        let connection = exposed.and_then(|exposed| shown.connections.get_key_value(&exposed.connection));
+        let target = shown.server.target(&self.wants.what);
+        let connection = target.as_ref().and_then(|to| shown.connections.get_key_value(to.connection));
         let mut rests_on = Vec::with_capacity(4);
         rests_on.push((StreamId::of::<Subject>(subject_id), subject.version()));
         rests_on.push((StreamId::of::<VirtualServer>(caller.server().as_str()), shown.server.version()));
@@ -150,14 +157,27 @@ impl<'a> Asked<'a> {
                 user_connection = Some(state);
             }
         }
-        let (arguments, wrong) = self.merged(exposed.and_then(|exposed| exposed.fixed_arguments.as_ref()));
-        let connection = connection.map(|(_, connection)| Arc::clone(connection));
+        let goes_elsewhere = |continued: &Continued| {
+            target.as_ref().is_none_or(|target| *target.connection != continued.connection)
+        };
+        if self.wants.continued.as_ref().is_some_and(goes_elsewhere) {
+            let message = "what this requestState goes on from is not exposed any more: ask again without it";
+            return Err(Fault::new(codes::INVALID_PARAMS, message).with_code("invalid_request_state", None));
+        }
+        let (tool, fixed) = match &self.wants.what {
+            Wanted::Tool(name) => (shown.tool(name).cloned(), shown.server.tool(name)),
+            _ => (None, None),
+        };
+        let (arguments, wrong) = self.merged(fixed.and_then(|exposed| exposed.fixed_arguments.as_ref()));
+        let (connection_name, connection) =
+            connection.map(|(name, connection)| (name.clone(), Arc::clone(connection))).unzip();
         Ok(Gathered {
             request: CallRequest {
                 call: self.call.clone(),
-                tool: self.name.clone().into_owned(),
+                wanted: self.wants.what.clone(),
                 replica: proctor.replica.clone(),
                 request: self.request_name.clone(),
+                continues: self.wants.continued.as_ref().map(|continued| continued.call.clone()),
                 client: self.client.clone(),
                 trace: self.trace.clone(),
                 arguments_bytes: arguments.as_ref().map_or(0, |raw| raw.get().len() as u64),
@@ -172,7 +192,9 @@ impl<'a> Asked<'a> {
             },
             rests_on,
             sent: Sent {
-                tool: shown.tool(&self.name).cloned(),
+                name: target.map(|target| target.name.to_owned()).unwrap_or_default(),
+                tool,
+                connection_name,
                 connection,
                 arguments,
                 wrong,
@@ -186,11 +208,15 @@ impl<'a> Asked<'a> {
         &self,
         fixed: Option<&Map<String, serde_json::Value>>,
     ) -> (Option<Cow<'a, RawValue>>, Option<ArgumentsError>) {
-        let as_they_came = self.arguments.map(Cow::Borrowed);
-        if self.arguments.is_some_and(|arguments| !is_object(arguments)) {
+        if let Some(recorded) = self.wants.recorded() {
+            return (Some(Cow::Owned(recorded)), None);
+        }
+        let arguments = self.wants.arguments();
+        let as_they_came = arguments.map(Cow::Borrowed);
+        if arguments.is_some_and(|arguments| !is_object(arguments)) {
             return (as_they_came, Some(ArgumentsError::NotAnObject));
         }
-        match fixed.map(|fixed| merge_arguments(self.arguments, fixed)) {
+        match fixed.map(|fixed| merge_arguments(arguments, fixed)) {
             None => (as_they_came, None),
             Some(Ok(merged)) => (merged, None),
             Some(Err(wrong)) => (as_they_came, Some(wrong)),
@@ -205,6 +231,10 @@ impl<'a> Asked<'a> {
         let digest = digest(sent.capture(), arguments, &self.knock.proctor.vault);
         let payload =
             payload::Asked::new(address.as_deref(), kept(sent.capture(), arguments, digest.as_deref()));
+        let is_kept = sent.capture() == Capture::Full;
+        let meta = self.meta.as_deref();
+        let input = self.wants.input.as_deref();
+        let payload = payload.with(input.filter(|_| is_kept), meta.filter(|_| is_kept));
         let prepared = Prepared {
             command: SessionCommand::RequestToolCall { at: now(), request, grounds },
             grounds: rests_on,
@@ -216,9 +246,9 @@ impl<'a> Asked<'a> {
 }
 
 impl Gathered<'_> {
-    /// The name of the connection that the tool belongs to.
+    /// The name of the connection that it concerns.
     pub fn connection_name(&self) -> Option<&Name> {
-        self.sent.connection_name(&self.request.tool)
+        self.sent.connection_name.as_ref()
     }
 
     /// The user's account that the call needs, with its connection.

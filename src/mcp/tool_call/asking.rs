@@ -48,10 +48,11 @@ async fn link(
     return_url: &str,
 ) -> Result<Option<NewLink>, AskError<UserConnectionError>> {
     let (proctor, subject) = (&asked.knock.proctor, &asked.knock.caller.terms.subject);
-    let (Some(tool), Ok(return_url)) = (server.tool(&asked.name), checked_return_url(return_url)) else {
+    let (Some(target), Ok(return_url)) = (server.target(&asked.wants.what), checked_return_url(return_url))
+    else {
         return Ok(None);
     };
-    let (name, id) = (&tool.connection, UserConnection::id(subject, &tool.connection));
+    let (name, id) = (target.connection, UserConnection::id(subject, target.connection));
     let account = proctor.directory.state::<UserConnection>(&id).await?;
     // One that is under way goes on: another in its place would make what the user is doing worthless.
     if let Some(open) = account.link().filter(|link| link.is_pending(now())) {
@@ -76,7 +77,7 @@ async fn link(
 fn with_link(asked: &Asked<'_>, fault: Fault, link: &NewLink) -> Fault {
     let message = format!(
         "To use {}, connect your account first, then try again.",
-        crate::mcp::members::shown(&asked.name)
+        crate::mcp::members::shown(asked.wants.what.name())
     );
     let elicitation = json!({ "mode": "url", "elicitationId": link.id, "url": link.url, "message": message });
     if !takes_urls(asked.capabilities) {

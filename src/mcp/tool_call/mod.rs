@@ -1,4 +1,5 @@
-//! `tools/call`: what everything else is for.
+//! `tools/call`, which everything else is for, and the other methods by which an agent reaches an
+//! upstream: each of them is a call like it.
 //!
 //! **Invariants.** A call is asked for, admitted, sent, recorded and answered in this order, and
 //! nothing is skipped: what is not admitted is not sent, what is not recorded is not answered as
@@ -7,46 +8,55 @@
 mod account;
 mod ask;
 mod asking;
+mod input;
 mod limits;
 mod outcome;
 mod refusal;
 mod result;
+mod rounds;
 mod trace;
+mod travel;
+mod wanting;
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use proctor_domain::connection::Connection;
-use proctor_domain::session::{Client, Route, Session, SessionEvent};
-use proctor_domain::virtual_server::VirtualServer;
-use proctor_domain::{CallId, Event};
+use proctor_domain::session::{Client, LogLevel, Session, SessionEvent};
+use proctor_domain::virtual_server::{Method, VirtualServer};
+use proctor_domain::{CallId, Event, Name};
 use serde_json::value::RawValue;
 
 use super::Knock;
 use super::answer::{Fault, Reply, codes};
-use super::envelope::{Meta, Request};
-use super::members::text;
-use super::modern;
-use crate::actors::{AskError, Flight, KeyringError, new_id};
+use super::envelope::Request;
+use super::{modern, server_info};
+use crate::actors::{AskError, KeyringError, new_id};
 use crate::connect::Due;
 use crate::journal::Delivered;
-use crate::targets::TargetError;
 use crate::traces::Span;
-use crate::upstream::{self, Admission, FailureKind, HeaderParam, Target, Trace};
 use crate::vault::SessionKey;
+pub(super) use input::take as take_input;
+
 use account::Refused;
 use ask::{Asked, Sent};
-use limits::Bounds;
-use outcome::Ending;
+use input::Asker;
+use outcome::{Ending, Eras};
+use result::Fit;
+use rounds::Continued;
 use trace::Came;
+use travel::Travel;
+use wanting::Wants;
 
 /// Calls that one process has on their way at a time.
 const CALLS_MAX: usize = 10_000;
 /// Calls that one session has on their way at a time.
 const SESSION_CALLS_MAX: usize = 256;
+/// The form of events that has calls which end with a wish for input.
+const ASKS_FORM: u32 = 3;
+/// Rounds of one request of a legacy agent.
+const ROUNDS_MAX: usize = 16;
 /// Times that a refusal is asked for again because nothing stands for it in the journal any more.
 const ASKED_AGAIN_MAX: usize = 3;
 
@@ -60,80 +70,181 @@ pub(super) struct Speaker<'a> {
     pub capabilities: Option<&'a RawValue>,
     /// Under which name the request can be cancelled by another.
     pub request_name: Option<String>,
+    /// The least log messages that it wants, where it has said so.
+    pub log_level: Option<LogLevel>,
 }
 
-/// Makes a call, from the request to its answer.
+/// Makes the call that a request asks for by this method, from the request to its answer.
 ///
 /// # Errors
-/// Whatever is not the result of a tool.
-pub(super) async fn call(knock: &Knock, request: &Request<'_>, speaker: Speaker<'_>) -> Result<Reply, Fault> {
+/// Whatever is not the result of a call.
+pub(super) async fn call(
+    knock: &Knock,
+    request: &Request<'_>,
+    method: Method,
+    speaker: Speaker<'_>,
+) -> Result<Reply, Fault> {
+    let mut wants = Wants::of(method, &request.params)?;
+    if speaker.is_modern {
+        wants = wants.with_input(knock, &request.params)?;
+    }
+    traced(knock, request, &wants, async |came, span| {
+        let made = made(knock, request, &wants, &speaker, (came, span)).await?;
+        made.reply(knock, (request.id, &wants), &speaker).await
+    })
+    .await
+}
+
+/// Which resources a connection has, from the upstream's own cursor on: its answer as it came.
+///
+/// # Errors
+/// Whatever is not the result of a call.
+pub(super) async fn resources(
+    knock: &Knock,
+    request: &Request<'_>,
+    speaker: &Speaker<'_>,
+    connection: &Name,
+    cursor: Option<String>,
+) -> Result<Box<RawValue>, Fault> {
+    let wants = Wants::resources(connection.clone(), cursor);
+    traced(knock, request, &wants, async |came, span| {
+        made(knock, request, &wants, speaker, (came, span)).await?.result(knock).await
+    })
+    .await
+}
+
+/// Does it within the span of the call.
+async fn traced<T>(
+    knock: &Knock,
+    request: &Request<'_>,
+    wants: &Wants<'_>,
+    work: impl AsyncFnOnce(&Came<'_>, &Span) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     let came = Came::with(knock, &request.params.meta);
-    let span = came.begin(knock);
-    let answer = answer(knock, request, &speaker, (&came, &span)).await;
+    let span = came.begin(knock, wants.what.method());
+    let answer = work(&came, &span).await;
     if let Err(fault) = &answer {
         span.fail(&fault.code.to_string());
     }
     answer
 }
 
-async fn answer(
+/// Makes the call, once more where its user's credential had to be renewed.
+async fn made(
     knock: &Knock,
     request: &Request<'_>,
+    wants: &Wants<'_>,
     speaker: &Speaker<'_>,
     (came, span): (&Came<'_>, &Span),
-) -> Result<Reply, Fault> {
+) -> Result<Made, Fault> {
     let (proctor, caller) = (&knock.proctor, &knock.caller);
-    let params = &request.params;
-    let wrong = || Fault::new(codes::INVALID_PARAMS, "params.name must be a string");
-    let name = params.name.and_then(text).ok_or_else(wrong)?;
     check_load(knock)?;
     let key = proctor.keyring.session_key(caller.session_id.as_str(), &caller.terms.subject).await;
     let key = key.map_err(|error| no_key(&error))?;
-    let attempt = Attempt { knock, request, speaker, name, key: &key, came, span };
-    let made = attempt.make().await?;
-    let Some(refused) = &made.refused else { return made.reply(&attempt).await };
-    if knock.link.is_gone() || !Box::pin(refused.renewed(knock)).await {
-        return made.reply(&attempt).await;
+    let asker = Asker::new(knock, &key);
+    let attempt = Attempt { knock, request, speaker, wants, key: &key, came, span, asker: &asker };
+    let made = attempt.renewing().await?;
+    if speaker.is_modern || made.ending.wish().is_none() {
+        return Ok(made);
     }
-    let made = Box::pin(attempt.make()).await?;
-    if let Some(refused) = &made.refused {
-        Box::pin(refused.expire(knock)).await;
-    }
-    made.reply(&attempt).await
+    Box::pin(attempt.rounds(made)).await
 }
 
-/// One request for a call, which may make two: a second one when the upstream did not accept the
+impl Attempt<'_> {
+    /// Goes on as long as the upstream wants input, and asks a legacy agent for it.
+    async fn rounds(&self, mut made: Made) -> Result<Made, Fault> {
+        for _ in 0..ROUNDS_MAX {
+            let (Some(wish), Some(connection)) = (made.ending.wish(), made.connection.clone()) else {
+                return Ok(made);
+            };
+            let capture = made.server.definition().capture;
+            let given = self.asker.all((&made.call, capture), wish).await?;
+            let state = result::request_state(wish);
+            let wants = self.wants.going_on(Continued { call: made.call, connection, state }, given);
+            made = Attempt { wants: &wants, ..*self }.renewing().await?;
+        }
+        let message = "the upstream server asks for input again and again";
+        Err(Fault::new(codes::INTERNAL, message).with_code("too_many_rounds", Some(made.call.as_str())))
+    }
+
+    /// Makes the call, once more where its user's credential had to be renewed.
+    async fn renewing(&self) -> Result<Made, Fault> {
+        let (attempt, knock) = (self, self.knock);
+        let made = attempt.make().await?;
+        let Some(refused) = &made.refused else { return Ok(made) };
+        if knock.link.is_gone() || !Box::pin(refused.renewed(knock)).await {
+            return Ok(made);
+        }
+        let made = Box::pin(attempt.make()).await?;
+        if let Some(refused) = &made.refused {
+            Box::pin(refused.expire(knock)).await;
+        }
+        Ok(made)
+    }
+}
+
+/// One request for a call, which may make several: another one when the upstream did not accept the
 /// user's credential, and it was renewed.
 struct Attempt<'a> {
     knock: &'a Knock,
     request: &'a Request<'a>,
     speaker: &'a Speaker<'a>,
-    name: Cow<'a, str>,
+    wants: &'a Wants<'a>,
     key: &'a SessionKey,
     came: &'a Came<'a>,
     span: &'a Span,
+    asker: &'a Asker<'a>,
 }
 
 /// A call that is over, and on the record.
 struct Made {
     ending: Ending,
     call: CallId,
+    method: Method,
+    connection: Option<Name>,
+    upstream_is_modern: bool,
     server: Arc<VirtualServer>,
     /// The user's credential, where the upstream did not accept it.
     refused: Option<Refused>,
 }
 
 impl Made {
-    async fn reply(self, attempt: &Attempt<'_>) -> Result<Reply, Fault> {
-        let Attempt { knock, request, speaker, .. } = attempt;
-        self.ending.reply(knock, request.id, speaker, &self.call, &self.server).await
+    /// The answer to the request of this id.
+    async fn reply(
+        self,
+        knock: &Knock,
+        (id, wants): (&str, &Wants<'_>),
+        speaker: &Speaker<'_>,
+    ) -> Result<Reply, Fault> {
+        let Self { ending, call, method, connection, server, upstream_is_modern, .. } = self;
+        let eras = Eras { agent_is_modern: speaker.is_modern, upstream_is_modern };
+        let wants_input = ending.wish().is_some();
+        let result = ending.result(knock, &call, (method, eras)).await?;
+        let state = match (wants_input, &connection) {
+            (true, Some(connection)) => {
+                let request = (&wants.what, wants.arguments());
+                let theirs = result::request_state(&result);
+                Some(rounds::sealed(knock, request, (&call, connection), theirs)?)
+            }
+            _ => None,
+        };
+        let (is_modern, connection) = (speaker.is_modern, connection.as_ref());
+        let fit = Fit { is_modern, method, server: &server, connection, state };
+        let info = || server_info(&server, knock.caller.server().as_str());
+        Ok(fit.fitted(result.get(), info, |parts| Reply::parts(id, parts)))
+    }
+
+    /// The result as it came.
+    async fn result(self, knock: &Knock) -> Result<Box<RawValue>, Fault> {
+        let eras = Eras { agent_is_modern: true, upstream_is_modern: self.upstream_is_modern };
+        self.ending.result(knock, &self.call, (self.method, eras)).await
     }
 }
 
 impl Attempt<'_> {
     /// Makes one call, from its admission to its outcome.
     async fn make(&self) -> Result<Made, Fault> {
-        let Self { knock, request, speaker, key, came, span, .. } = *self;
+        let Self { knock, request, speaker, wants, key, came, span, asker } = *self;
         let arrived = Instant::now();
         let admission = span.part("admission");
         let (proctor, caller, params) = (&knock.proctor, &knock.caller, &request.params);
@@ -149,7 +260,7 @@ impl Attempt<'_> {
         if speaker.is_modern {
             knock.link.leash(call.clone());
         }
-        let mut asked = Asked::new(knock, call, self.name.clone(), params, speaker, key, (came, span));
+        let mut asked = Asked::new(knock, call, (wants, &params.meta), speaker, key, (came, span));
         let mut first = asked.gather().await?;
         let due = first.due();
         if due != Due::Later {
@@ -173,16 +284,23 @@ impl Attempt<'_> {
         if let Some(share) = &mut share {
             share.spend();
         }
-        let leaving = span.leaving("tools/call");
+        let leaving = span.leaving(wants.what.method().name());
         let goes_on = came.goes_on(&leaving);
         let trace = goes_on.with(&params.meta);
-        let travel = Travel { knock, meta: &params.meta, speaker, flight: &flight, trace };
+        // What only newer processes can read is not asked for while older ones are there.
+        let can_be_asked = speaker.is_modern || knock.accepts.stream;
+        let asks = can_be_asked && proctor.drifts.form_read_by_all() >= ASKS_FORM;
+        let declared = asks.then(|| rounds::handed_on(speaker.capabilities));
+        let travel =
+            Travel { knock, wants, meta: &params.meta, speaker, flight: &flight, trace, declared, asker };
         let begun = Instant::now();
         let came_back = travel.send(&admitted, &sent, begun).await;
         drop(leaving);
         let took = begun.elapsed();
         proctor.door.measures.upstream_took(took);
-        let ending = Ending::of(came_back, &flight, sent.capture(), &proctor.vault);
+        let declared = travel.declared.as_deref();
+        let can_do = |result: &RawValue| declared.is_some() && rounds::can_do(declared, result);
+        let ending = Ending::of(came_back, &flight, sent.capture(), &proctor.vault, can_do);
         let recording = span.part("outcome");
         let recorded = outcome::record(knock, &asked, &ending, took).await;
         drop(recording);
@@ -192,7 +310,15 @@ impl Attempt<'_> {
             Ok(()) => {
                 drop(flight);
                 let refused = if ending.is_unauthorized() { Refused::of(&admitted) } else { None };
-                Ok(Made { ending, call: asked.call.clone(), server: Arc::clone(&sent.server), refused })
+                Ok(Made {
+                    ending,
+                    call: asked.call.clone(),
+                    method: wants.what.method(),
+                    connection: sent.connection_name.clone(),
+                    upstream_is_modern: sent.upstream_is_modern(),
+                    server: Arc::clone(&sent.server),
+                    refused,
+                })
             }
             Err(error) => {
                 tracing::error!(call = %asked.call, %error, "failed to record the outcome of a call");
@@ -258,7 +384,7 @@ async fn admit<'a>(asked: &'a Asked<'a>, first: ask::Gathered<'a>) -> Result<(De
             (Event::Session(SessionEvent::ToolCallAdmitted { .. }), Some(sent)) => Ok((event, sent)),
             (Event::Session(SessionEvent::ToolCallRefused { call, reason, retry_at, .. }), sent) => {
                 let retry = limits::retry_after_seconds(*reason, *retry_at, Some(event.place.recorded_at));
-                let connection = sent.as_ref().and_then(|sent| sent.connection_name(&asked.name)).cloned();
+                let connection = sent.as_ref().and_then(|sent| sent.connection_name.clone());
                 let wrong = sent.and_then(|sent| sent.wrong);
                 let fault = refusal::fault(asked, *reason, call, (wrong, connection.as_ref()), retry);
                 Err(Box::pin(asking::asking(asked, *reason, fault)).await)
@@ -281,89 +407,4 @@ fn no_key(error: &KeyringError) -> Fault {
             .with_code("key_gone", None)
         }
     }
-}
-
-/// An admitted call on its way out and back.
-struct Travel<'a> {
-    knock: &'a Knock,
-    meta: &'a Meta<'a>,
-    speaker: &'a Speaker<'a>,
-    flight: &'a Flight,
-    trace: Trace<'a>,
-}
-
-/// Why an admitted call has no way out.
-#[derive(Debug, thiserror::Error)]
-enum NoWay {
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    #[error(transparent)]
-    Key(#[from] KeyringError),
-}
-
-impl Travel<'_> {
-    /// How the call's upstream is reached, with the credential that it was admitted with.
-    async fn target(&self, route: &Route, connection: &Connection) -> Result<Arc<Target>, NoWay> {
-        let Knock { proctor, caller, .. } = self.knock;
-        let Some(generation) = route.user_generation else {
-            return Ok(proctor.targets.of(&route.connection, connection).await?);
-        };
-        let subject = &caller.terms.subject;
-        let open =
-            async || Ok(proctor.keyring.user_credential(subject, &route.connection, generation).await?);
-        proctor.targets.of_user(&route.connection, connection, (subject, generation), open).await
-    }
-
-    async fn send(&self, admitted: &Delivered, sent: &Sent<'_>, begun: Instant) -> upstream::Outcome {
-        let proctor = &self.knock.proctor;
-        let (Event::Session(SessionEvent::ToolCallAdmitted { route, .. }), Some(admission)) =
-            (&admitted.event, Admission::of(admitted, proctor.door.gate(proctor)))
-        else {
-            return not_sent(FailureKind::NotLet, "no admission was delivered".to_owned());
-        };
-        let target = match &sent.connection {
-            Some(connection) if connection.generation() == route.generation => {
-                self.target(route, connection).await
-            }
-            Some(_) | None => {
-                return not_sent(FailureKind::NotLet, "the connection was reconfigured meanwhile".to_owned());
-            }
-        };
-        let target = match target {
-            Ok(target) => target,
-            Err(error) => return not_sent(FailureKind::Configuration, error.to_string()),
-        };
-        let header_params = header_params(sent);
-        let bounds = Bounds::of(sent, &proctor.config);
-        let token = self.meta.progress_token.filter(|_| self.knock.accepts.stream);
-        let call = upstream::Call {
-            progress_wanted: token.is_some(),
-            arguments: sent.arguments.as_deref(),
-            client_info: self.speaker.client_info,
-            // None: nothing that an upstream could ask of a client is handed on.
-            client_capabilities: None,
-            trace: self.trace,
-            header_params: &header_params,
-            tool: &route.tool,
-            answer_bytes_max: bounds.result_bytes_max,
-        };
-        let deadline = begun + bounds.deadline;
-        let notify = |notification: &RawValue| {
-            if let Some(json) = token.and_then(|token| result::progress(notification, token)) {
-                self.knock.link.notify(json.as_bytes());
-            }
-        };
-        let subject = self.knock.caller.terms.subject.as_str();
-        let cancel = self.flight.token().clone();
-        proctor.upstreams.call(admission, &target, subject, call, deadline, cancel, notify).await
-    }
-}
-
-fn header_params(sent: &Sent<'_>) -> Vec<HeaderParam> {
-    let params = sent.tool.iter().flat_map(|tool| &tool.upstream_header_params);
-    params.filter_map(|param| HeaderParam::new(&param.header, param.path.clone())).collect()
-}
-
-fn not_sent(kind: FailureKind, detail: String) -> upstream::Outcome {
-    upstream::Outcome::Failed { kind, detail, sent: false }
 }

@@ -8,18 +8,17 @@ use std::time::Duration;
 
 use actix_web::rt;
 use proctor_domain::session::{Cause, Outcome, Session, SessionCommand, SessionEvent};
-use proctor_domain::virtual_server::{Capture, VirtualServer};
+use proctor_domain::virtual_server::{Capture, Method};
 use proctor_domain::{CallId, Event};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::Speaker;
 use super::ask::{Asked, digest, kept, sealed};
-use super::result::{Unfit, fitted};
+use super::result::Unfit;
 use crate::actors::{AskError, Flight, Prepared, Sealed};
 use crate::journal::Delivered;
-use crate::mcp::answer::{Fault, Reply, codes};
+use crate::mcp::answer::{Fault, codes};
 use crate::mcp::auth::Caller;
-use crate::mcp::{Knock, measures, server_info};
+use crate::mcp::{Knock, measures};
 use crate::payload::Ended;
 use crate::traces::Span;
 use crate::upstream::{self, FailureKind, RpcError};
@@ -55,14 +54,24 @@ enum CameBack {
 
 impl Ending {
     /// What came back, as it is recorded.
-    pub fn of(came_back: upstream::Outcome, flight: &Flight, capture: Capture, vault: &Vault) -> Self {
+    pub fn of(
+        came_back: upstream::Outcome,
+        flight: &Flight,
+        capture: Capture,
+        vault: &Vault,
+        can_do: impl FnOnce(&RawValue) -> bool,
+    ) -> Self {
         match came_back {
             upstream::Outcome::Succeeded { result, is_error } => {
                 let digest = digest(capture, Some(&result), vault);
                 let payload = Ended::result(kept(capture, Some(&result), digest.as_deref())).to_bytes();
                 let result_bytes = result.get().len() as u64;
-                let unfit = Unfit::of(&result);
+                let (unfit, wanted) = match Unfit::of(&result) {
+                    Some(Unfit::InputRequired) if can_do(&result) => (None, true),
+                    unfit => (unfit, false),
+                };
                 let outcome = match (&unfit, is_error) {
+                    (None, _) if wanted => Outcome::InputRequired,
                     (Some(unfit), _) => Outcome::Failed(unfit.code().to_owned()),
                     (None, true) => Outcome::Failed("tool_error".to_owned()),
                     (None, false) => Outcome::Succeeded,
@@ -117,39 +126,49 @@ impl Ending {
         }
     }
 
+    /// The upstream's wish for input, where it has one.
+    pub fn wish(&self) -> Option<&RawValue> {
+        match (&self.outcome, &self.came_back) {
+            (Outcome::InputRequired, CameBack::Result(result)) => Some(result),
+            _ => None,
+        }
+    }
+
     /// Whether the upstream did not accept the credential, and so did nothing.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.came_back, CameBack::Failed { kind: FailureKind::Unauthorized, .. })
     }
 
-    /// The answer, now that the outcome is recorded.
+    /// The result, now that the outcome is recorded.
     ///
     /// # Errors
-    /// When there is no result to answer with.
-    pub async fn reply(
+    /// When there is none to answer with.
+    pub async fn result(
         self,
         knock: &Knock,
-        id: &str,
-        speaker: &Speaker<'_>,
         call: &CallId,
-        server: &VirtualServer,
-    ) -> Result<Reply, Fault> {
+        (method, eras): (Method, Eras),
+    ) -> Result<Box<RawValue>, Fault> {
         let call = Some(call.as_str());
         let fault = |message: &'static str, code: &str| {
             Err(Fault::new(codes::INTERNAL, message).with_code(code, call))
         };
         match self.came_back {
-            CameBack::Result(result) => {
-                let info = || server_info(server, knock.caller.server().as_str());
-                Ok(fitted(result.get(), speaker.is_modern, info, |parts| Reply::parts(id, parts)))
-            }
+            CameBack::Result(result) => Ok(result),
             CameBack::Unfit(unfit) => fault(unfit.message(), unfit.code()),
+            CameBack::Error(error) if error.code == codes::MISSING_CAPABILITY && eras.agent_is_modern => {
+                let fault = Fault::malformed(error.code, error.message);
+                Err(match error.data {
+                    Some(data) => fault.with_data(data.get().to_owned()),
+                    None => fault,
+                })
+            }
             CameBack::Error(error) if ABOUT_THE_EXCHANGE.contains(&error.code) => fault(
                 "the upstream server refused the exchange: an administrator must look at its connection",
                 "protocol",
             ),
             CameBack::Error(error) => {
-                let fault = Fault::new(error.code, error.message);
+                let fault = Fault::new(code_for(error.code, method, eras), error.message);
                 Err(match error.data {
                     Some(data) => fault.with_data(data.get().to_owned()),
                     None => fault,
@@ -177,6 +196,25 @@ impl Ending {
             }
             CameBack::Cancelled(cause) => Err(Box::pin(cancelled(knock, cause, call)).await),
         }
+    }
+}
+
+/// Which eras a call crosses.
+#[derive(Clone, Copy)]
+pub(super) struct Eras {
+    /// Whether the agent is modern.
+    pub agent_is_modern: bool,
+    /// Whether its upstream is, as far as that is known.
+    pub upstream_is_modern: bool,
+}
+
+/// The code of an upstream's error as the agent's era has it: the eras differ in how they say that there is
+/// no such resource.
+fn code_for(code: i64, method: Method, eras: Eras) -> i64 {
+    match (method, code, eras.upstream_is_modern, eras.agent_is_modern) {
+        (Method::ResourcesRead, codes::RESOURCE_NOT_FOUND, false, true) => codes::INVALID_PARAMS,
+        (Method::ResourcesRead, codes::INVALID_PARAMS, true, false) => codes::RESOURCE_NOT_FOUND,
+        _ => code,
     }
 }
 

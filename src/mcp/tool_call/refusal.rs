@@ -14,7 +14,6 @@ use super::asking::asking;
 use super::limits::retry_after_seconds;
 use crate::actors::{AskError, now};
 use crate::mcp::answer::{Fault, codes};
-use crate::mcp::members::shown;
 
 /// The answer to a refused call.
 pub(super) fn fault(
@@ -24,7 +23,6 @@ pub(super) fn fault(
     (wrong, connection): (Option<ArgumentsError>, Option<&Name>),
     retry_after_seconds: Option<u32>,
 ) -> Fault {
-    let call = Some(call.as_str());
     asked.knock.proctor.door.measures.refused(asked.knock.caller.server(), connection, reason);
     asked.span.say("proctor.outcome", "refused");
     asked.span.say("proctor.refusal", reason.code());
@@ -32,44 +30,43 @@ pub(super) fn fault(
         let again = retry_after_seconds.map_or("soon".to_owned(), |seconds| format!("in {seconds} s"));
         let fault =
             Fault::new(codes::REFUSED, format!("{what}, so the call was not made: try again {again}"));
-        fault.with_code(reason.code(), call).with_retry(retry_after_seconds)
+        fault.with_code(reason.code(), Some(call.as_str())).with_retry(retry_after_seconds)
     };
     match reason {
         Refusal::CallsMaxReached => {
             let most = asked.knock.caller.terms.calls_max;
             let message = format!("this session has used up its {most} calls: ask for a new session");
-            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), Some(call.as_str()))
         }
         Refusal::SessionRevoked
         | Refusal::SessionExpired
         | Refusal::SubjectCut
         | Refusal::SubjectBlocked
         | Refusal::VirtualServerCut
-        | Refusal::VirtualServerRetired => {
-            asked.knock.caller.ended(&asked.knock.proctor, reason).with_code(reason.code(), call)
-        }
+        | Refusal::VirtualServerRetired => asked
+            .knock
+            .caller
+            .ended(&asked.knock.proctor, reason)
+            .with_code(reason.code(), Some(call.as_str())),
         Refusal::NotInScope
         | Refusal::NotReadOnly
         | Refusal::NotInCatalog
         | Refusal::ConnectionCut
-        | Refusal::ConnectionRetired => {
-            Fault::new(codes::INVALID_PARAMS, format!("Unknown tool: {}", shown(&asked.name)))
-                .with_code("unknown_tool", call)
-        }
+        | Refusal::ConnectionRetired => asked.wants.unknown(asked.is_modern, call.as_str()),
         Refusal::UserConnectionMissing => {
             let message =
                 "the user has connected no account that this tool needs: ask the user to connect one";
-            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), Some(call.as_str()))
         }
         Refusal::UserConnectionExpired | Refusal::UserConnectionDisconnected => {
             let message = "the user's account that this tool needs is not connected any more: \
                            ask the user to connect it again";
-            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), Some(call.as_str()))
         }
         Refusal::ToolHeld => {
             let message = "the definition of this tool has changed at its server, so the call was not made: \
                            an administrator has to approve the change first";
-            Fault::new(codes::REFUSED, message).with_code(reason.code(), call)
+            Fault::new(codes::REFUSED, message).with_code(reason.code(), Some(call.as_str()))
         }
         Refusal::CallsPerMinuteMaxReached => {
             let most = asked.knock.caller.terms.calls_per_minute_max.unwrap_or_default();
@@ -88,7 +85,7 @@ pub(super) fn fault(
         Refusal::ArgumentsRefused => {
             let message =
                 wrong.map_or_else(|| "the arguments are refused".to_owned(), |wrong| wrong.to_string());
-            Fault::new(codes::INVALID_PARAMS, message).with_code(reason.code(), call)
+            Fault::new(codes::INVALID_PARAMS, message).with_code(reason.code(), Some(call.as_str()))
         }
     }
 }
@@ -106,7 +103,8 @@ pub(super) async fn again(asked: &Asked<'_>) -> Result<Option<Fault>, Fault> {
     let at = now();
     let denied = session.judge(&caller.terms, at, &gathered.request, &gathered.grounds);
     let Err(Denial { reason, retry_at, .. }) = denied else { return Ok(None) };
-    let Some(call) = session.refused_before(&asked.name, reason, at).cloned() else { return Ok(None) };
+    let what = (&asked.wants.what, &*gathered.grounds.server);
+    let Some(call) = session.refused_before(what, reason, at).cloned() else { return Ok(None) };
     let retry = retry_after_seconds(reason, retry_at, None);
     let connection = gathered.connection_name().cloned();
     let wrong = (gathered.into_wrong(), connection.as_ref());

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use proctor_domain::virtual_server::Method;
+
 use crate::mcp::Knock;
 use crate::mcp::envelope::Meta;
 use crate::traces::{Part, Span, TraceContext};
@@ -23,10 +25,10 @@ impl<'a> Came<'a> {
     }
 
     /// Begins the call's span within it.
-    pub fn begin(&self, knock: &Knock) -> Span {
-        let span =
-            knock.proctor.traces.begin("tools/call", TraceContext { parent: self.parent, state: self.state });
-        span.say("mcp.method.name", "tools/call");
+    pub fn begin(&self, knock: &Knock, method: Method) -> Span {
+        let within = TraceContext { parent: self.parent, state: self.state };
+        let span = knock.proctor.traces.begin(method.name(), within);
+        span.say("mcp.method.name", method.name());
         span.say("proctor.virtual_server", knock.caller.server().as_str());
         span.say("proctor.session.id", knock.caller.session_id.as_str());
         span

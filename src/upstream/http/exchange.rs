@@ -9,7 +9,6 @@ use http::{
 };
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serde_json::value::RawValue;
 
 use super::{
     HttpUpstream,
@@ -20,6 +19,7 @@ use crate::upstream::{
     failure::Failure,
     guard::shown_location,
     headers::encoded,
+    hears::Hears,
     line::{Asked, Outgoing, Pass, Ready, not_let},
 };
 
@@ -38,12 +38,12 @@ const HEADERS_USUAL: usize = 10;
 
 impl HttpUpstream {
     /// Sends a request and reads its answer; notifications that come before it are handed on.
-    pub(super) async fn exchange<N: FnMut(&RawValue)>(
+    pub(super) async fn exchange<H: Hears>(
         self: &Arc<Self>,
         ready: &Ready,
         outgoing: Outgoing<'_>,
         pass: Option<&Pass>,
-        notifications: &mut N,
+        hears: &mut H,
     ) -> Result<Asked, Failure> {
         let Outgoing { id, method, name, body, params } = outgoing;
         let mut request = self.post(ready, method, body);
@@ -54,7 +54,7 @@ impl HttpUpstream {
         }
         request.headers_mut().extend(params);
         let (wire, response) = self.send(request, pass, method).await?;
-        let asked = self.answer(ready, id, method, wire, response, notifications).await;
+        let asked = self.answer(ready, id, method, wire, response, hears).await;
         if ready.session().is_some()
             && let Err(Failure { kind: FailureKind::Http(400), .. }) = asked
         {

@@ -70,7 +70,7 @@ impl HttpUpstream {
                         heard(Heard::Open);
                     }
                     Incoming::Notification { .. } => {}
-                    Incoming::Request { id, method } => {
+                    Incoming::Request { id, method, .. } => {
                         self.answer_request(ready, envelope::answer_to(id, &method));
                     }
                     // That was all, or it is not let.

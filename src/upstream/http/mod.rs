@@ -16,6 +16,7 @@ use super::{
     failure::{Failure, Shown},
     guard::{Dialer, Endpoint, Reach},
     headers::param_headers,
+    hears::Hears,
     line::{Asked, Line, Outgoing, Pass, Ready, greet},
 };
 
@@ -58,6 +59,8 @@ pub(super) struct HttpUpstream {
     idle: IdleWires,
     ready: ArcSwapOption<Ready>,
     greeting: tokio::sync::Mutex<()>,
+    /// What legacy sessions declare.
+    declares: Box<str>,
 }
 
 impl HttpUpstream {
@@ -68,6 +71,7 @@ impl HttpUpstream {
         reach: Reach,
         dialer: Dialer,
         limits: Arc<Limits>,
+        declares: Option<&str>,
     ) -> Result<Self, Failure> {
         let wrong = |detail| Failure::unsent(FailureKind::Configuration, detail);
         let endpoint =
@@ -81,16 +85,17 @@ impl HttpUpstream {
             idle: IdleWires::default(),
             ready: ArcSwapOption::empty(),
             greeting: tokio::sync::Mutex::new(()),
+            declares: declares.unwrap_or("{}").into(),
         })
     }
 
-    /// Calls a tool.
-    pub async fn call<N: FnMut(&RawValue)>(
+    /// Makes a call.
+    pub async fn call<H: Hears>(
         self: &Arc<Self>,
         era: Option<Era>,
         call: &Call<'_>,
         pass: &Pass,
-        notifications: &mut N,
+        hears: &mut H,
     ) -> Result<Answer, Failure> {
         let mut renewed = false;
         loop {
@@ -98,15 +103,15 @@ impl HttpUpstream {
             let modern = ready.is_modern();
             let outgoing = Outgoing {
                 id: pass.flight.id,
-                method: "tools/call",
-                name: Some(call.tool),
-                body: envelope::tool_call(pass.flight.id, call, modern),
+                method: call.ask.method(),
+                name: call.ask.name(),
+                body: envelope::call(pass.flight.id, call, modern),
                 params: match modern {
-                    true => param_headers(call.header_params, call.arguments),
+                    true => param_headers(call.header_params, call.ask.arguments()),
                     false => Vec::new(),
                 },
             };
-            match self.exchange(&ready, outgoing, Some(pass), notifications).await {
+            match self.exchange(&ready, outgoing, Some(pass), hears).await {
                 Ok(asked) => return Ok(asked.answer),
                 // 404 says that the session is unknown: the server looked no further, so the call
                 // was not executed and may go out once more in a new session.
@@ -151,7 +156,7 @@ impl HttpUpstream {
         self.ready.store(Some(Arc::new(ready)));
     }
 
-    /// Asks something else than a tool call.
+    /// Asks something that is no call.
     pub async fn ask_ready(self: &Arc<Self>, era: Era, outgoing: Outgoing<'_>) -> Result<Answer, Failure> {
         let ready = self.establish(Some(era)).await?;
         Ok(self.ask(&ready, outgoing).await?.answer)
@@ -202,6 +207,10 @@ impl Line for Arc<HttpUpstream> {
 
     async fn tell(&self, ready: &Ready, method: &'static str, body: String) -> Result<(), Failure> {
         self.send_only(ready, method, body).await
+    }
+
+    fn declares(&self) -> &str {
+        &self.declares
     }
 
     async fn mend(&self) -> Result<(), Failure> {

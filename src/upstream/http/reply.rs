@@ -1,14 +1,13 @@
 //! Reading an upstream's HTTP answer: one JSON document, or an event stream that leads to it.
 //!
 //! **Invariants.** No answer is read beyond the limit. An answer counts only if it names our
-//! request. What the upstream asks of us on the way is refused, never left hanging.
+//! request. What the upstream asks of us on the way is refused where nobody takes it up, never left hanging.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming as IncomingBody};
-use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -20,6 +19,7 @@ use crate::upstream::{
     FailureKind,
     envelope::{self, Answer, Incoming},
     failure::Failure,
+    hears::Hears,
     line::{Asked, Ready},
     sse::SseReader,
 };
@@ -56,14 +56,14 @@ pub(super) fn content(response: &Response<IncomingBody>) -> Content {
 
 impl HttpUpstream {
     /// Reads the answer to request `id`.
-    pub(super) async fn answer<N: FnMut(&RawValue)>(
+    pub(super) async fn answer<H: Hears>(
         self: &Arc<Self>,
         ready: &Ready,
         id: u64,
         method: &str,
         mut wire: Wire,
         mut response: Response<IncomingBody>,
-        notifications: &mut N,
+        hears: &mut H,
     ) -> Result<Asked, Failure> {
         let status = response.status();
         let content = content(&response);
@@ -75,7 +75,7 @@ impl HttpUpstream {
         }
         let answer = match content {
             Content::Events if status == StatusCode::OK => {
-                Box::pin(self.streamed(ready, id, method, wire, response, notifications)).await?
+                Box::pin(self.streamed(ready, id, method, wire, response, hears)).await?
             }
             Content::Json if status == StatusCode::OK => {
                 let max = self.limits.answer_bytes_max;
@@ -132,14 +132,14 @@ impl HttpUpstream {
         }
     }
 
-    async fn streamed<N: FnMut(&RawValue)>(
+    async fn streamed<H: Hears>(
         self: &Arc<Self>,
         ready: &Ready,
         id: u64,
         method: &str,
         mut wire: Wire,
         mut response: Response<IncomingBody>,
-        notifications: &mut N,
+        hears: &mut H,
     ) -> Result<Answer, Failure> {
         let mut events = SseReader::new(self.limits.answer_bytes_max);
         let mut resumes = 0;
@@ -148,7 +148,7 @@ impl HttpUpstream {
                 let mut rest = &chunk[..];
                 while let Some(event) = events.next(&mut rest).map_err(|_| too_large(method))? {
                     resumes = 0;
-                    if let Some(answer) = self.event(ready, id, method, &event, notifications)? {
+                    if let Some(answer) = self.event(ready, id, method, &event, hears).await? {
                         self.keep_when_ended(wire, response.into_body());
                         return Ok(answer);
                     }
@@ -174,13 +174,13 @@ impl HttpUpstream {
     }
 
     /// Takes in one event; gives the answer, if it is that.
-    fn event<N: FnMut(&RawValue)>(
+    async fn event<H: Hears>(
         self: &Arc<Self>,
         ready: &Ready,
         id: u64,
         method: &str,
         event: &[u8],
-        notifications: &mut N,
+        hears: &mut H,
     ) -> Result<Option<Answer>, Failure> {
         // An empty event marks the beginning of a stream that can be resumed.
         if event.is_empty() {
@@ -191,12 +191,20 @@ impl HttpUpstream {
             Incoming::Answer { .. } => Err(wrong_id(method)),
             Incoming::Notification { .. } => {
                 if let Ok(whole) = serde_json::from_slice(event) {
-                    notifications(whole);
+                    hears.notification(whole);
                 }
                 Ok(None)
             }
-            Incoming::Request { id, method: asked } => {
-                self.answer_request(ready, envelope::answer_to(id, &asked));
+            Incoming::Request { id, method: asked, params } => {
+                let answer = match ready.is_modern() {
+                    true => None,
+                    false => hears.request(&asked, params).await,
+                };
+                let body = match answer {
+                    Some(answer) => envelope::answer_with(id, &answer),
+                    None => envelope::answer_to(id, &asked),
+                };
+                self.answer_request(ready, body);
                 Ok(None)
             }
         }

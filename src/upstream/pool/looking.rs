@@ -40,7 +40,7 @@ impl Upstreams {
         probed
     }
 
-    /// Discovers all tools of an upstream, on a line of its own, and what a probe finds.
+    /// Discovers all that an upstream defines, on a line of its own, and what a probe finds.
     ///
     /// # Errors
     /// With what went wrong and what to do, for an administrator.
@@ -67,10 +67,10 @@ impl Upstreams {
             let era = probed.era;
             let modern = era == Era::Modern;
             let way = &way;
-            let catalog = catalog::discover(&self.0.limits, |cursor| async move {
-                let id = next_id();
-                let body = envelope::tools_list(id, cursor.as_deref(), modern);
-                way.ask(era, Outgoing::plain(id, "tools/list", body)).await
+            let catalog = catalog::discover(&self.0.limits, &probed.lists(), |list, cursor| async move {
+                let (id, method) = (next_id(), list.method());
+                let body = envelope::list(id, method, cursor.as_deref(), modern);
+                way.ask(era, Outgoing::plain(id, method, body)).await
             })
             .await?;
             Ok((catalog, probed))
@@ -95,7 +95,7 @@ impl Upstreams {
             .map_err(|failure| error(target, failure))
     }
 
-    /// The tools that are offered on ways that are open already, each as it is there: on the one that told
+    /// What is offered on ways that are open already, each as it is there: on the one that told
     /// of a change, or on all to child processes of a connection. What a process offers may be its own.
     pub async fn open_catalogs(
         &self,
@@ -103,12 +103,13 @@ impl Upstreams {
         told: Option<&Told>,
     ) -> Vec<Result<Catalog, UpstreamError>> {
         let slots: Vec<Arc<Slot>> = match told {
-            Some(Told { connection, generation, credential_generation, subject }) => {
+            Some(Told { connection, generation, credential_generation, subject, declares }) => {
                 let key = Key {
                     connection: connection.clone(),
                     generation: *generation,
                     credential_generation: *credential_generation,
                     subject: subject.clone(),
+                    declares: declares.clone(),
                 };
                 self.0.open.get(&key).map(|slot| slot.clone()).into_iter().collect()
             }

@@ -299,7 +299,7 @@ impl Reader {
             }
             // Without a progress token nothing says whose call it belongs to.
             Ok(Incoming::Notification { .. }) => {}
-            Ok(Incoming::Request { id, method }) => {
+            Ok(Incoming::Request { id, method, .. }) => {
                 if let Some(lines) = self.lines.upgrade() {
                     let text = envelope::answer_to(id, &method);
                     let _full = lines.try_send(LineOut { text, pass: None });

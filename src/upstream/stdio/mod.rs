@@ -19,6 +19,7 @@ use super::{
     Call, Era, FailureKind, Limits,
     envelope::{self, Answer},
     failure::Failure,
+    hears::Hears,
     line::{Asked, Line, Outgoing, Pass, Ready, greet},
     told::Teller,
 };
@@ -75,21 +76,21 @@ impl StdioUpstream {
         Self { program, places, limits, runtime, state: tokio::sync::Mutex::default() }
     }
 
-    /// Calls a tool.
-    pub async fn call<N: FnMut(&RawValue)>(
+    /// Makes a call.
+    pub async fn call<H: Hears>(
         &self,
         era: Option<Era>,
         call: &Call<'_>,
         pass: Pass,
-        notifications: &mut N,
+        hears: &mut H,
     ) -> Result<Answer, Failure> {
         let (child, ready) = self.establish(era).await?;
         let id = pass.flight.id;
-        let body = envelope::tool_call(id, call, ready.is_modern());
-        child.ask(id, body, Some(pass), notifications).await
+        let body = envelope::call(id, call, ready.is_modern());
+        child.ask(id, body, Some(pass), &mut |notification: &RawValue| hears.notification(notification)).await
     }
 
-    /// Asks something else than a tool call.
+    /// Asks something that is no call.
     pub async fn ask(&self, era: Option<Era>, outgoing: Outgoing<'_>) -> Result<Answer, Failure> {
         let (child, _) = self.establish(era).await?;
         child.ask(outgoing.id, outgoing.body, None, &mut |_: &RawValue| ()).await

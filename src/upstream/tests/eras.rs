@@ -128,8 +128,8 @@ async fn a_session_that_the_upstream_forgot_is_renewed_once_and_the_call_repeate
     });
     let server = Scripted::start(script).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Legacy)));
-    assert_eq!(succeeded(caller.call(Call::of("t")).await)["session"], "s2");
-    assert_eq!(succeeded(caller.call(Call::of("t")).await)["session"], "s2");
+    assert_eq!(succeeded(caller.call(Call::of_tool("t", None)).await)["session"], "s2");
+    assert_eq!(succeeded(caller.call(Call::of_tool("t", None)).await)["session"], "s2");
     assert_eq!(server.seen_of("initialize").len(), 2);
     assert_eq!(server.seen_of("tools/call").len(), 3);
 }
@@ -138,7 +138,7 @@ async fn a_session_that_the_upstream_forgot_is_renewed_once_and_the_call_repeate
 async fn an_upstream_that_forgets_every_session_is_given_up_after_one_renewal() {
     let server = Scripted::start(legacy(|_| http(404, "", ""))).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Legacy)));
-    let (kind, _, sent) = failure(caller.call(Call::of("t")).await);
+    let (kind, _, sent) = failure(caller.call(Call::of_tool("t", None)).await);
     assert_eq!((kind, sent), (FailureKind::Http(404), true));
     assert_eq!(server.seen_of("tools/call").len(), 2);
 }
@@ -151,10 +151,10 @@ async fn a_400_that_may_mean_a_lost_session_repeats_nothing_but_the_next_call_gr
     });
     let server = Scripted::start(script).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Legacy)));
-    let (kind, _, sent) = failure(caller.call(Call::of("t")).await);
+    let (kind, _, sent) = failure(caller.call(Call::of_tool("t", None)).await);
     assert_eq!((kind, sent), (FailureKind::Http(400), true));
     assert_eq!(server.seen_of("tools/call").len(), 1);
-    assert_eq!(succeeded(caller.call(Call::of("t")).await)["session"], "s2");
+    assert_eq!(succeeded(caller.call(Call::of_tool("t", None)).await)["session"], "s2");
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn requests_from_the_upstream_are_answered_beside_the_stream() {
     });
     let server = Scripted::start(script).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Legacy)));
-    succeeded(caller.call(Call::of("t")).await);
+    succeeded(caller.call(Call::of_tool("t", None)).await);
     until("both answered", || {
         let answers: Vec<_> = server.seen().into_iter().filter(|seen| seen.method().is_empty()).collect();
         let pong = answers.iter().any(|a| a.body == json!({"jsonrpc": "2.0", "id": "p1", "result": {}}));
@@ -200,7 +200,7 @@ async fn a_legacy_stream_that_ends_early_is_resumed_where_it_ended() {
     };
     let server = Scripted::start(script).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Legacy)));
-    assert_eq!(succeeded(caller.call(Call::of("t")).await)["resumed"], true);
+    assert_eq!(succeeded(caller.call(Call::of_tool("t", None)).await)["resumed"], true);
     assert_eq!(server.seen_of("tools/call").len(), 1);
 }
 
@@ -225,7 +225,7 @@ async fn the_catalog_is_read_page_by_page_in_the_era_that_is_found() {
         let caller = Caller::new(http_target(&server.url, None));
         let (catalog, found) = caller.upstreams.catalog(&caller.target).await.unwrap();
         assert_eq!(found.era, era);
-        let names: Vec<_> = catalog.tools.iter().map(|t| (t.name.as_str(), t.read_only)).collect();
+        let names: Vec<_> = catalog.features.iter().map(|t| (t.feature.name(), t.read_only)).collect();
         assert_eq!(names, [("a", false), ("b", true)]);
         if era == Era::Legacy {
             until("the session is ended", || server.seen().iter().any(|s| s.verb == "DELETE")).await;

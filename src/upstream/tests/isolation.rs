@@ -57,7 +57,15 @@ async fn a_retired_connection_is_closed_at_once_and_its_session_ended() {
     succeeded(caller.call_for("sub_2", "t").await);
     let deadline = Instant::now() + Duration::from_secs(5);
     let cancel = CancellationToken::new();
-    let call = caller.upstreams.call(admitted(), &other, "sub_1", Call::of("t"), deadline, cancel, |_| ());
+    let call = caller.upstreams.call(
+        admitted(),
+        &other,
+        "sub_1",
+        Call::of_tool("t", None),
+        deadline,
+        cancel,
+        |_: &RawValue| (),
+    );
     assert_eq!(succeeded(call.await)["session"], "s3");
 
     caller.upstreams.retire("notes");

@@ -29,7 +29,7 @@ async fn a_modern_call_is_one_request_with_all_its_headers_and_its_bytes_untouch
     let schema = raw(r#"{"properties":{"region":{"type":"string","x-mcp-header":"Region"}}}"#);
     let params = header_params(&schema).unwrap();
     let arguments = raw("{ \"region\":\"eu\",\n \"n\":1.0 }");
-    let call = Call { arguments: Some(&arguments), header_params: &params, ..Call::of("Größe") };
+    let call = Call { header_params: &params, ..Call::of_tool("Größe", Some(&arguments)) };
     let Outcome::Succeeded { result, is_error: false } = caller.call(call).await else {
         panic!("not a success")
     };
@@ -59,7 +59,7 @@ async fn calls_one_after_the_other_share_a_connection() {
     let server = Scripted::start(fine).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
     for _ in 0..20 {
-        succeeded(caller.call(Call::of("t")).await);
+        succeeded(caller.call(Call::of_tool("t", None)).await);
     }
     assert_eq!((server.seen().len(), server.connections()), (20, 1));
 }
@@ -104,7 +104,7 @@ async fn through_gate(
     let gate = Arc::new(Watching { server: server.clone(), asked: AtomicUsize::new(0), answer, later });
     let mut caller = Caller::new(http_target(&server.url, Some(era)));
     caller.admission = Some(Admission::of_test("call_9", 9, gate.clone()));
-    let outcome = caller.call(Call::of("t")).await;
+    let outcome = caller.call(Call::of_tool("t", None)).await;
     assert_eq!(gate.asked.load(Ordering::Relaxed), 1);
     (server, outcome)
 }
@@ -159,11 +159,11 @@ async fn a_call_revoked_between_the_gate_and_the_write_never_reaches_the_upstrea
         // On a new connection, and on one that has served a call.
         for served in 0..2 {
             caller.admission = Some(Admission::of_test("c", 1, Arc::new(RevokedMeanwhile)));
-            let (kind, _, sent) = failure(caller.call(Call::of("t")).await);
+            let (kind, _, sent) = failure(caller.call(Call::of_tool("t", None)).await);
             assert_eq!((kind, sent), (FailureKind::NotLet, false));
             tokio::time::sleep(Duration::from_millis(30)).await;
             assert_eq!(server.seen_of("tools/call").len(), served);
-            succeeded(caller.call(Call::of("t")).await);
+            succeeded(caller.call(Call::of_tool("t", None)).await);
         }
     }
 }
@@ -173,7 +173,7 @@ async fn a_call_cancelled_beforehand_never_reaches_the_upstream() {
     let server = Scripted::start(fine).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
     caller.cancel.cancel();
-    assert!(matches!(caller.call(Call::of("t")).await, Outcome::Cancelled { sent: false }));
+    assert!(matches!(caller.call(Call::of_tool("t", None)).await, Outcome::Cancelled { sent: false }));
     assert_eq!(server.seen().len(), 0);
 }
 
@@ -197,7 +197,7 @@ async fn a_call_cancelled_while_the_gate_is_asked_never_reaches_the_upstream() {
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
     let gate = Arc::new(CancelsMeanwhile(caller.cancel.clone()));
     caller.admission = Some(Admission::of_test("c", 1, gate));
-    assert!(matches!(caller.call(Call::of("t")).await, Outcome::Cancelled { sent: false }));
+    assert!(matches!(caller.call(Call::of_tool("t", None)).await, Outcome::Cancelled { sent: false }));
     tokio::time::sleep(Duration::from_millis(30)).await;
     assert_eq!(server.seen().len(), 0);
 }
@@ -232,10 +232,10 @@ async fn when_the_connection_closes_while_the_gate_is_asked_another_is_taken_and
     })
     .await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
-    succeeded(caller.call(Call::of("t")).await);
+    succeeded(caller.call(Call::of_tool("t", None)).await);
     let gate = Arc::new(Slow { asked: AtomicUsize::new(0) });
     caller.admission = Some(Admission::of_test("c", 1, gate.clone()));
-    succeeded(caller.call(Call::of("t")).await);
+    succeeded(caller.call(Call::of_tool("t", None)).await);
     assert_eq!(gate.asked.load(Ordering::Relaxed), 2);
     assert_eq!((server.seen().len(), server.connections()), (2, 2));
 }
@@ -245,7 +245,7 @@ async fn without_the_mark_for_private_networks_nothing_connects_to_this_machine(
     let server = Scripted::start(fine).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
     caller.target.private_network = false;
-    let (kind, detail, sent) = failure(caller.call(Call::of("t")).await);
+    let (kind, detail, sent) = failure(caller.call(Call::of_tool("t", None)).await);
     assert_eq!((kind, sent), (FailureKind::AddressForbidden, false));
     assert!(detail.contains("127.0.0.1") && detail.contains("private_network"), "{detail}");
     assert!(!detail.contains("hunter2"), "{detail}");
@@ -260,7 +260,7 @@ async fn headers_that_belong_to_the_protocol_cannot_carry_a_credential() {
     {
         let mut caller = Caller::new(http_target(&server.url, Some(Era::Modern)));
         caller.target.auth = Auth::Header { name: name.to_owned(), value: Zeroizing::new(value.to_owned()) };
-        let (kind, detail, sent) = failure(caller.call(Call::of("t")).await);
+        let (kind, detail, sent) = failure(caller.call(Call::of_tool("t", None)).await);
         assert_eq!((kind, sent), (FailureKind::Configuration, false), "{detail}");
         assert!(!detail.contains("hunter2"), "{detail}");
     }

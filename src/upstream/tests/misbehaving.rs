@@ -20,7 +20,7 @@ async fn modern(script: impl Fn(&Seen) -> Vec<Do> + Send + Sync + 'static) -> (S
 /// Calls once; the failure's kind and `sent`, after checking that nothing was repeated.
 async fn fails(script: impl Fn(&Seen) -> Vec<Do> + Send + Sync + 'static) -> (FailureKind, bool, String) {
     let (server, mut caller) = modern(script).await;
-    let (kind, detail, sent) = failure(caller.call(Call::of("t")).await);
+    let (kind, detail, sent) = failure(caller.call(Call::of_tool("t", None)).await);
     assert_eq!(server.seen().len(), 1, "{detail}");
     assert!(!detail.contains("hunter2"), "{detail}");
     (kind, sent, detail)
@@ -48,7 +48,7 @@ async fn a_stream_is_understood_wherever_its_bytes_are_cut() {
             bytes.chunks(piece * 5).map(|part| Do::Write(part.to_vec())).collect()
         })
         .await;
-        let call = Call { progress_wanted: true, ..Call::of("t") };
+        let call = Call { progress_wanted: true, ..Call::of_tool("t", None) };
         assert_eq!(succeeded(caller.call(call).await)["text"], "größe");
         let id = &server.seen()[0].body["id"];
         assert_eq!(server.seen()[0].body["params"]["_meta"]["progressToken"], *id);
@@ -65,7 +65,7 @@ async fn the_connection_of_an_answered_stream_is_used_again() {
     })
     .await;
     for _ in 0..3 {
-        succeeded(caller.call(Call::of("t")).await);
+        succeeded(caller.call(Call::of_tool("t", None)).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(server.connections(), 1);
@@ -143,7 +143,7 @@ async fn statuses_become_failures_unless_they_carry_an_error_of_the_protocol() {
     for (status, code) in [(200, -32602), (400, -32020), (404, -32601), (500, -32603)] {
         let (_, mut caller) =
             modern(move |seen| rpc_error(status, &seen.body["id"], code, json!({"why": 1.0}))).await;
-        let Outcome::RpcError(err) = caller.call(Call::of("t")).await else { panic!("{status}") };
+        let Outcome::RpcError(err) = caller.call(Call::of_tool("t", None)).await else { panic!("{status}") };
         assert_eq!((err.code, err.message.as_str(), err.data.unwrap().get()), (code, "no", "{\"why\":1.0}"));
     }
     // An error for another request says nothing about this one.
@@ -175,7 +175,7 @@ async fn a_connection_that_the_upstream_closed_while_idle_is_replaced_without_a_
     })
     .await;
     for _ in 0..5 {
-        succeeded(caller.call(Call::of("t")).await);
+        succeeded(caller.call(Call::of_tool("t", None)).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!((server.seen().len(), server.connections()), (5, 5));
@@ -190,7 +190,10 @@ async fn an_answer_that_ends_with_its_connection_is_read_whole() {
     })
     .await;
     for _ in 0..2 {
-        assert_eq!(succeeded(caller.call(Call::of("t")).await)["text"].as_str().unwrap().len(), 9_000);
+        assert_eq!(
+            succeeded(caller.call(Call::of_tool("t", None)).await)["text"].as_str().unwrap().len(),
+            9_000
+        );
     }
     assert_eq!(server.connections(), 2);
 }
@@ -201,7 +204,7 @@ async fn nobody_listening_is_said_so_and_nothing_was_sent() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let mut caller = Caller::new(http_target(&url, Some(Era::Modern)));
-    let (kind, detail, sent) = failure(caller.call(Call::of("t")).await);
+    let (kind, detail, sent) = failure(caller.call(Call::of_tool("t", None)).await);
     assert_eq!((kind, sent), (FailureKind::Unreachable, false));
     assert!(detail.starts_with("connection \"notes\" cannot be reached"), "{detail}");
 }
@@ -224,12 +227,12 @@ async fn a_modern_call_that_is_cancelled_or_late_closes_its_connection() {
                     until("it arrived", || watched.seen().len() == 1).await;
                     cancel.cancel();
                 });
-                let outcome = caller.call(Call::of("t")).await;
+                let outcome = caller.call(Call::of_tool("t", None)).await;
                 assert!(matches!(outcome, Outcome::Cancelled { sent: true }), "{outcome:?}");
                 until("closed", || seen.closed_by_client() == 1).await;
             } else {
                 caller.wait = Duration::from_millis(50);
-                let (kind, _, sent) = failure(caller.call(Call::of("t")).await);
+                let (kind, _, sent) = failure(caller.call(Call::of_tool("t", None)).await);
                 assert_eq!((kind, sent), (FailureKind::Timeout, true));
                 until("closed", || server.closed_by_client() == 1).await;
             }
@@ -248,10 +251,10 @@ async fn a_legacy_call_that_is_cancelled_or_late_is_cancelled_by_its_id() {
                 until("it arrived", || watched.seen_of("tools/call").len() == 1).await;
                 cancel.cancel();
             });
-            assert!(matches!(caller.call(Call::of("t")).await, Outcome::Cancelled { sent: true }));
+            assert!(matches!(caller.call(Call::of_tool("t", None)).await, Outcome::Cancelled { sent: true }));
         } else {
             caller.wait = Duration::from_millis(200);
-            assert_eq!(failure(caller.call(Call::of("t")).await).0, FailureKind::Timeout);
+            assert_eq!(failure(caller.call(Call::of_tool("t", None)).await).0, FailureKind::Timeout);
         }
         until("told", || server.seen_of("notifications/cancelled").len() == 1).await;
         let told = &server.seen_of("notifications/cancelled")[0];
@@ -265,7 +268,7 @@ async fn a_handshake_that_does_not_end_in_time_means_that_the_call_was_not_sent(
     let server = Scripted::start(|_| vec![Do::AwaitClose]).await;
     let mut caller = Caller::new(http_target(&server.url, Some(Era::Legacy)));
     caller.wait = Duration::from_millis(50);
-    let (kind, _, sent) = failure(caller.call(Call::of("t")).await);
+    let (kind, _, sent) = failure(caller.call(Call::of_tool("t", None)).await);
     assert_eq!((kind, sent), (FailureKind::Timeout, false));
 }
 
@@ -277,7 +280,7 @@ async fn unknown_fields_and_odd_numbers_of_results_survive() {
         http(200, "content-type: application/json", &body)
     })
     .await;
-    let Outcome::Succeeded { result, is_error: true } = caller.call(Call::of("t")).await else {
+    let Outcome::Succeeded { result, is_error: true } = caller.call(Call::of_tool("t", None)).await else {
         panic!("not a result")
     };
     assert_eq!(result.get(), text);

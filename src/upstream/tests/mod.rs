@@ -83,16 +83,32 @@ impl Caller {
         let admission = self.admission.take().unwrap_or_else(admitted);
         let (notifications, deadline) = (&mut self.notifications, Instant::now() + self.wait);
         self.upstreams
-            .call(admission, &self.target, "sub_1", call, deadline, self.cancel.clone(), |notification| {
-                notifications.push(serde_json::from_str(notification.get()).unwrap());
-            })
+            .call(
+                admission,
+                &self.target,
+                "sub_1",
+                call,
+                deadline,
+                self.cancel.clone(),
+                |notification: &RawValue| {
+                    notifications.push(serde_json::from_str(notification.get()).unwrap());
+                },
+            )
             .await
     }
 
     async fn call_for(&self, subject: &str, tool: &str) -> Outcome {
         let deadline = Instant::now() + self.wait;
         self.upstreams
-            .call(admitted(), &self.target, subject, Call::of(tool), deadline, self.cancel.clone(), |_| ())
+            .call(
+                admitted(),
+                &self.target,
+                subject,
+                Call::of_tool(tool, None),
+                deadline,
+                self.cancel.clone(),
+                |_: &RawValue| (),
+            )
             .await
     }
 }
@@ -128,13 +144,25 @@ fn a_call_can_run_on_any_thread() {
     let call = |upstreams: Upstreams, target: Target| async move {
         let deadline = Instant::now();
         let cancel = CancellationToken::new();
-        upstreams.call(admitted(), &target, "", Call::of("t"), deadline, cancel, |_| ()).await
+        upstreams
+            .call(admitted(), &target, "", Call::of_tool("t", None), deadline, cancel, |_: &RawValue| ())
+            .await
     };
     is_send(call);
     fn future_is_send<F: Future + Send>(_: fn(Upstreams, Target) -> F) {}
     future_is_send(|upstreams, target| async move {
         let cancel = CancellationToken::new();
-        upstreams.call(admitted(), &target, "", Call::of("t"), Instant::now(), cancel, |_| ()).await
+        upstreams
+            .call(
+                admitted(),
+                &target,
+                "",
+                Call::of_tool("t", None),
+                Instant::now(),
+                cancel,
+                |_: &RawValue| (),
+            )
+            .await
     });
 }
 

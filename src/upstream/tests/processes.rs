@@ -49,7 +49,7 @@ impl Child {
 
     async fn call(&mut self, tool: &str, arguments: Value) -> Outcome {
         let arguments = raw(&arguments.to_string());
-        self.caller.call(Call { arguments: Some(&arguments), ..Call::of(tool) }).await
+        self.caller.call(Call::of_tool(tool, Some(&arguments))).await
     }
 }
 
@@ -84,7 +84,7 @@ async fn both_eras_are_found_and_spoken() {
         let greeted = child.noted("notifications/initialized").len();
         assert_eq!(greeted, if era == Era::Legacy { 2 } else { 0 });
         let (catalog, found) = child.caller.upstreams.catalog(&child.caller.target).await.unwrap();
-        assert_eq!((catalog.tools[0].name.as_str(), found.era), ("echo", era));
+        assert_eq!((catalog.features[0].feature.name(), found.era), ("echo", era));
     }
 }
 
@@ -94,11 +94,18 @@ async fn calls_in_flight_share_a_child_and_get_their_own_answers() {
     let calls = (0..20).map(|n| {
         let (child, arguments) = (&child, raw(&json!({"s": f64::from(20 - n) / 100.0}).to_string()));
         async move {
-            let call = Call { arguments: Some(&arguments), ..Call::of("sleep") };
+            let call = Call::of_tool("sleep", Some(&arguments));
             let (deadline, cancel) = (Instant::now() + Duration::from_secs(10), CancellationToken::new());
             let target = &child.caller.target;
-            let outcome =
-                child.caller.upstreams.call(admitted(), target, "sub_1", call, deadline, cancel, |_| ());
+            let outcome = child.caller.upstreams.call(
+                admitted(),
+                target,
+                "sub_1",
+                call,
+                deadline,
+                cancel,
+                |_: &RawValue| (),
+            );
             assert_eq!(succeeded(outcome.await)["slept"], f64::from(20 - n) / 100.0);
         }
     });
@@ -112,14 +119,14 @@ async fn calls_in_flight_share_a_child_and_get_their_own_answers() {
 async fn line_breaks_between_the_tokens_of_arguments_do_not_break_the_line() {
     let mut child = Child::new("legacy");
     let arguments = raw("{\r\n \"a\" :\n \"x\\ny\" }");
-    let outcome = child.caller.call(Call { arguments: Some(&arguments), ..Call::of("echo") }).await;
+    let outcome = child.caller.call(Call::of_tool("echo", Some(&arguments))).await;
     assert_eq!(succeeded(outcome)["arguments"], json!({"a": "x\ny"}));
 }
 
 #[tokio::test]
 async fn progress_goes_to_the_call_that_it_belongs_to() {
     let mut child = Child::new("legacy");
-    let call = Call { progress_wanted: true, ..Call::of("progress") };
+    let call = Call { progress_wanted: true, ..Call::of_tool("progress", None) };
     let result = succeeded(child.caller.call(call).await);
     let progress: Vec<_> = child.caller.notifications.iter().map(|n| &n["params"]).collect();
     let expected: Vec<_> = (0..3).map(|n| json!({"progressToken": result["token"], "progress": n})).collect();
@@ -290,9 +297,9 @@ async fn a_child_with_a_replaced_credential_ends_with_its_last_call_and_serves_n
     let (upstreams, target) = (child.caller.upstreams.clone(), child.caller.target.clone());
     let running = tokio::spawn(async move {
         let arguments = raw(r#"{"s":1.0}"#);
-        let call = Call { arguments: Some(&arguments), ..Call::of("sleep") };
+        let call = Call::of_tool("sleep", Some(&arguments));
         let (deadline, cancel) = (Instant::now() + Duration::from_secs(10), CancellationToken::new());
-        upstreams.call(admitted(), &target, "sub_1", call, deadline, cancel, |_| ()).await
+        upstreams.call(admitted(), &target, "sub_1", call, deadline, cancel, |_: &RawValue| ()).await
     });
     until("it arrived", || child.notes().contains(r#""name":"sleep""#)).await;
 
@@ -322,7 +329,17 @@ async fn the_child_of_an_account_that_was_taken_back_ends_with_what_it_is_doing(
     let (upstreams, target) = (child.caller.upstreams.clone(), child.caller.target.clone());
     let running = tokio::spawn(async move {
         let (deadline, cancel) = (Instant::now() + Duration::from_secs(60), CancellationToken::new());
-        upstreams.call(admitted(), &target, "sub_1", Call::of("silent"), deadline, cancel, |_| ()).await
+        upstreams
+            .call(
+                admitted(),
+                &target,
+                "sub_1",
+                Call::of_tool("silent", None),
+                deadline,
+                cancel,
+                |_: &RawValue| (),
+            )
+            .await
     });
     until("it arrived", || child.notes().contains("silent")).await;
     child.caller.upstreams.end_children("notes", Some("sub_1"), false);
@@ -343,10 +360,10 @@ async fn a_connection_has_no_more_children_than_allowed_and_leaves_others_theirs
         admitted(),
         &other,
         "sub_1",
-        Call::of("environment"),
+        Call::of_tool("environment", None),
         deadline,
         cancel,
-        |_| (),
+        |_: &RawValue| (),
     );
     let mail = succeeded(call.await)["pid"].clone();
     for subject in ["sub_1", "sub_2", "sub_3"] {

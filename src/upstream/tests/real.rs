@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proctor_domain::connection::Feature;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -45,10 +46,15 @@ async fn through(caller: &mut Caller, era: Era, tool: &str, arguments: Value) ->
     let (catalog, found) = caller.upstreams.catalog(&caller.target).await.unwrap();
     assert_eq!(found.era, era);
     assert!(catalog.rejected.is_empty());
-    assert!(catalog.tools.iter().any(|t| t.name == tool && t.definition.get().contains("inputSchema")));
+    assert!(
+        catalog
+            .features
+            .iter()
+            .any(|t| t.feature == tool.into() && t.definition.get().contains("inputSchema"))
+    );
     caller.target.era = Some(era);
     let arguments = raw(&arguments.to_string());
-    succeeded(caller.call(Call { arguments: Some(&arguments), ..Call::of(tool) }).await)
+    succeeded(caller.call(Call::of_tool(tool, Some(&arguments))).await)
 }
 
 #[tokio::test]
@@ -57,11 +63,8 @@ async fn server_everything_echoes_and_reports_progress() {
     let result = through(&mut caller, Era::Legacy, "echo", json!({"message": "hällo"})).await;
     assert_eq!(result["content"][0]["text"], "Echo: hällo");
     let arguments = raw(r#"{"duration": 0.3, "steps": 3}"#);
-    let call = Call {
-        arguments: Some(&arguments),
-        progress_wanted: true,
-        ..Call::of("trigger-long-running-operation")
-    };
+    let tool = "trigger-long-running-operation";
+    let call = Call { progress_wanted: true, ..Call::of_tool(tool, Some(&arguments)) };
     succeeded(caller.call(call).await);
     let tokens: Vec<_> = caller.notifications.iter().map(|n| &n["params"]["progressToken"]).collect();
     assert!(!tokens.is_empty() && tokens.iter().all(|token| token.is_u64()), "{tokens:?}");
@@ -78,7 +81,8 @@ async fn server_filesystem_reads_a_file_and_says_which_tools_only_read() {
     let result = through(&mut caller, Era::Legacy, "read_text_file", json!({"path": file})).await;
     assert_eq!(result["content"][0]["text"], "read me");
     let (catalog, _) = caller.upstreams.catalog(&caller.target).await.unwrap();
-    let read_only = |name| catalog.tools.iter().find(|t| t.name == name).unwrap().read_only;
+    let read_only =
+        |name| catalog.features.iter().find(|t| t.feature == Feature::from(name)).unwrap().read_only;
     assert!(read_only("read_text_file") && !read_only("write_file"));
     caller.upstreams.shutdown().await;
     std::fs::remove_dir_all(&folder).unwrap();
@@ -93,7 +97,7 @@ async fn mcp_server_time_tells_the_time_in_both_eras() {
     caller.target.era = Some(Era::Legacy);
     caller.target.generation += 1;
     let arguments = raw(&arguments.to_string());
-    let call = Call { arguments: Some(&arguments), ..Call::of("get_current_time") };
+    let call = Call::of_tool("get_current_time", Some(&arguments));
     let result = succeeded(caller.call(call).await);
     assert!(result["content"][0]["text"].as_str().unwrap().contains("Europe/Zurich"));
     caller.upstreams.shutdown().await;
@@ -110,9 +114,9 @@ async fn the_sample_serves_both_eras_over_http() {
     caller.target.era = Some(Era::Legacy);
     caller.target.generation += 1;
     let arguments = raw("{}");
-    let call = Call { arguments: Some(&arguments), ..Call::of("notes_list") };
+    let call = Call::of_tool("notes_list", Some(&arguments));
     assert_eq!(succeeded(caller.call(call).await)["content"], result["content"]);
-    let missing = caller.call(Call::of("no_such_tool")).await;
+    let missing = caller.call(Call::of_tool("no_such_tool", None)).await;
     assert!(matches!(missing, Outcome::RpcError(RpcError { code: -32602, .. })), "{missing:?}");
     caller.upstreams.shutdown().await;
 }

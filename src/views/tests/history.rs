@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use proctor_domain::api_key::{ApiKeyEvent, Role};
 use proctor_domain::connection::{
-    AuthMethod, Catalog, CatalogTool, ConnectionEvent, Drift, Era, Offered, Settings, Settled, Transport,
+    Abilities, AuthMethod, Catalog, ConnectionEvent, Drift, Era, Offered, Pinned, Settings, Settled,
+    Transport,
 };
 use proctor_domain::limits::Limits;
 use proctor_domain::purpose_keys::PurposeKeysEvent;
-use proctor_domain::session::{Access, Cause, Client, Outcome, Refusal, Route, SessionEvent, Terms};
+use proctor_domain::session::{Access, Cause, Client, List, Outcome, Refusal, Route, SessionEvent, Terms};
 use proctor_domain::subject::SubjectEvent;
-use proctor_domain::virtual_server::{Definition, VirtualServerEvent};
+use proctor_domain::virtual_server::{Definition, Method, VirtualServerEvent};
 use proctor_domain::watch::{Door, WatchEvent};
 use proctor_domain::webhook::{self, WebhookEvent};
 use proctor_domain::{By, CallId, Event, Micros, Name, Place, Position, Recorded, StreamId};
@@ -51,7 +52,7 @@ fn route(number: usize) -> Route {
         version: 1,
         connection: name(&format!("con{}", number % 3)),
         tool: format!("up{}", number % 5),
-        definition: "d".repeat(64),
+        definition: (!number.is_multiple_of(4)).then(|| "d".repeat(64)),
         catalog: "c".repeat(64),
         generation: 1,
         user_generation: None,
@@ -115,6 +116,7 @@ impl History {
         let call = CallId::from(format!("call_{}", self.next_id));
         let event = SessionEvent::ToolCallAdmitted {
             call: call.clone(),
+            method: Method::ALL[number % 5],
             tool: format!("tool{}", number % 5),
             route: route(number),
             replica: format!("rep_{}", number % 2).into(),
@@ -122,6 +124,7 @@ impl History {
             client: client(),
             trace: number.is_multiple_of(2).then(|| "0af7".to_owned()),
             arguments_bytes: 200,
+            continues: None,
         };
         self.record("session", &format!("ses_{session}"), event);
         self.open_calls.push((session, call.clone()));
@@ -133,6 +136,7 @@ impl History {
         let call = CallId::from(format!("call_{}", self.next_id));
         let event = SessionEvent::ToolCallRefused {
             call: call.clone(),
+            method: Method::ALL[number % 3],
             tool: format!("tool{}", number % 5),
             reason: if number.is_multiple_of(2) { Refusal::NotInScope } else { Refusal::NotReadOnly },
             route: (!number.is_multiple_of(2)).then(|| route(number)),
@@ -198,6 +202,7 @@ impl History {
             }
             (18, Some(session)) => {
                 let event = SessionEvent::ManifestServed {
+                    list: List::ALL[pick % 3],
                     manifest: "m".repeat(64),
                     version: 1,
                     tools: 4,
@@ -225,11 +230,12 @@ impl History {
             limits: Limits::default(),
             drift: Drift::default(),
         };
-        let tool = CatalogTool { digest: "d".repeat(64), read_only: true };
+        let tool = Pinned { digest: "d".repeat(64), read_only: true };
         let catalog = Catalog {
             era: Era::Modern,
             protocol_version: "2026-07-28".into(),
-            tools: [("up1".to_owned(), tool)].into(),
+            features: [("up1".into(), tool)].into(),
+            abilities: Abilities::default(),
             digest: "c".repeat(64),
         };
         let replica = || By::Replica("rep_0".into());
@@ -377,14 +383,14 @@ impl History {
 
 /// What becomes of a catalog that an upstream offers otherwise.
 fn drifted(nth: usize, catalog: Catalog) -> ConnectionEvent {
-    let Catalog { era, protocol_version, tools, digest } = catalog;
+    let Catalog { era, protocol_version, features, digest, .. } = catalog;
     let by = || By::Replica("rep_0".into());
-    let to = tools.values().next().cloned();
-    let settled = [("up1".to_owned(), Settled { from: Some("e".repeat(64)), to })].into();
+    let to = features.values().next().cloned();
+    let settled = [("up1".into(), Settled { from: Some("e".repeat(64)), to })].into();
     match nth {
         0 => {
-            let (changed, gone) = (tools.clone(), ["up2".to_owned()].into());
-            let offered = Offered { era, protocol_version, digest, changed, new: tools, gone };
+            let (changed, gone) = (features.clone(), ["prompt:up2".into()].into());
+            let offered = Offered { era, protocol_version, digest, changed, new: features, gone };
             ConnectionEvent::CatalogObserved { by: by(), offered }
         }
         1 => {

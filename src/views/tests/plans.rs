@@ -1,5 +1,6 @@
 //! How SQLite goes about each question.
 
+use proctor_domain::virtual_server::Method;
 use proctor_domain::{Micros, Name, Position, SessionId};
 use proctor_projections::CallOutcome;
 use rusqlite::{Connection, params_from_iter};
@@ -47,7 +48,7 @@ impl Plans {
 /// Every combination of these filters, most of them together with others.
 pub(super) fn tool_call_filters() -> Vec<(ToolCallFilter, bool)> {
     let text = |set: bool| set.then(|| "x".to_owned());
-    (0..128_u32)
+    (0..256_u32)
         .map(|bits| {
             let set = |bit: u32| bits >> bit & 1 == 1;
             let filter = ToolCallFilter {
@@ -56,6 +57,7 @@ pub(super) fn tool_call_filters() -> Vec<(ToolCallFilter, bool)> {
                 label_index: text(set(1)),
                 virtual_server: text(set(2)),
                 connection: text(set(3)),
+                method: set(7).then_some(Method::ResourcesRead),
                 tool: text(set(4)),
                 outcome: set(5).then_some(CallOutcome::Failed),
                 from_us: None,
@@ -81,6 +83,8 @@ fn every_page_of_tool_calls_is_a_seek_and_a_walk() {
             "tool_calls_by_outcome"
         } else if filter.tool.is_some() {
             "tool_calls_by_tool"
+        } else if filter.method.is_some() {
+            "tool_calls_by_method"
         } else if filter.connection.is_some() {
             "tool_calls_by_connection"
         } else if filter.virtual_server.is_some() {
@@ -92,6 +96,8 @@ fn every_page_of_tool_calls_is_a_seek_and_a_walk() {
     }
     let succeeded = ToolCallFilter { outcome: Some(CallOutcome::Succeeded), ..ToolCallFilter::default() };
     assert!(plans.of_page(&succeeded.page(None, None, 50)).contains("INTEGER PRIMARY KEY"));
+    let of_tools = ToolCallFilter { method: Some(Method::ToolsCall), ..ToolCallFilter::default() };
+    assert!(plans.of_page(&of_tools.page(None, None, 50)).contains("INTEGER PRIMARY KEY"));
 }
 
 #[test]

@@ -79,6 +79,8 @@ async fn every_page_of_tool_calls_is_a_seek_and_a_walk() {
             "tool_calls_by_outcome"
         } else if filter.tool.is_some() {
             "tool_calls_by_tool"
+        } else if filter.method.is_some() {
+            "tool_calls_by_method"
         } else if filter.connection.is_some() {
             "tool_calls_by_connection"
         } else if filter.virtual_server.is_some() {

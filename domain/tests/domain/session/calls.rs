@@ -17,13 +17,14 @@ use crate::scene::{
     disconnected, expired, given, name, of_each_user, opened, reason, registered, server, state, subject,
     terms, tool,
 };
+use proctor_domain::virtual_server::Method;
 
 fn route(tool: &str) -> Route {
     Route {
         version: 1,
         connection: name("gmail"),
         tool: tool.to_owned(),
-        definition: format!("digest of {tool}"),
+        definition: Some(format!("digest of {tool}")),
         catalog: "digest of 3 tools".to_owned(),
         generation: 1,
         user_generation: None,
@@ -33,19 +34,22 @@ fn route(tool: &str) -> Route {
 fn admitted(request: CallRequest, route: Route) -> SessionEvent {
     SessionEvent::ToolCallAdmitted {
         call: request.call,
-        tool: request.tool,
+        method: Method::ToolsCall,
+        tool: request.wanted.name().to_owned(),
         route,
         replica: request.replica,
         request: request.request,
         client: request.client,
         trace: request.trace,
         arguments_bytes: request.arguments_bytes,
+        continues: None,
     }
 }
 
 fn refused(call: &str, tool: &str, reason: Refusal, route: Option<Route>) -> SessionEvent {
     SessionEvent::ToolCallRefused {
         call: call.into(),
+        method: Method::ToolsCall,
         tool: tool.to_owned(),
         reason,
         route,

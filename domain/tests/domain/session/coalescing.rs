@@ -1,17 +1,19 @@
 //! What is recorded once a minute: identical refusals and manifests.
 
 use proctor_domain::session::{
-    REFUSALS_PER_MINUTE_MAX, Refusal, Session, SessionCommand as Command, SessionEvent,
+    List, REFUSALS_PER_MINUTE_MAX, Refusal, Session, SessionCommand as Command, SessionEvent,
 };
 use proctor_domain::{Decider, Micros, Place, Position};
 
-use crate::scene::{NOW, SECOND, call, call_grounds, client, opened, session, terms};
+use crate::scene::{NOW, SECOND, call, call_grounds, client, opened, server, session, terms};
+use proctor_domain::virtual_server::{Method, Wanted};
 
 const NEXT_MINUTE: Micros = Micros(60 * SECOND);
 
 fn refused(call: &str, tool: &str) -> SessionEvent {
     SessionEvent::ToolCallRefused {
         call: call.into(),
+        method: Method::ToolsCall,
         tool: tool.to_owned(),
         reason: Refusal::NotInScope,
         route: None,
@@ -29,6 +31,7 @@ fn request(id: &str, tool: &str, at: Micros) -> Command {
 fn manifest(manifest: &str, at: Micros, times: u64) -> Command {
     Command::RecordManifest {
         at,
+        list: List::Tools,
         manifest: manifest.to_owned(),
         version: 1,
         tools: 2,
@@ -39,6 +42,7 @@ fn manifest(manifest: &str, at: Micros, times: u64) -> Command {
 
 fn served(manifest: &str, times: u64) -> SessionEvent {
     SessionEvent::ManifestServed {
+        list: List::Tools,
         manifest: manifest.to_owned(),
         version: 1,
         tools: 2,
@@ -79,7 +83,8 @@ fn a_name_that_is_recorded_escaped_coalesces_under_the_name_as_it_came() {
         .when(request("call_2", "rm\u{1b}", NOW))
         .then_expect_events(vec![]);
     let session = evolved([refused("call_1", "rm\\u{1b}")]);
-    let before = session.refused_before("rm\u{1b}", Refusal::NotInScope, NOW);
+    let before =
+        session.refused_before((&Wanted::Tool("rm\u{1b}".to_owned()), &server([])), Refusal::NotInScope, NOW);
     assert_eq!(before, Some(&"call_1".into()));
 }
 
@@ -102,10 +107,21 @@ fn an_agent_that_makes_up_names_adds_a_bounded_number_of_events_a_minute() {
         }
     }
     assert_eq!(place.position.0, 1 + u64::try_from(REFUSALS_PER_MINUTE_MAX).unwrap());
-    let stands_for_all = session.refused_before("tool_999", Refusal::NotInScope, NOW);
+    let stands_for_all =
+        session.refused_before((&Wanted::Tool("tool_999".to_owned()), &server([])), Refusal::NotInScope, NOW);
     assert_eq!(stands_for_all, Some(&"call_0".into()));
-    assert_eq!(session.refused_before("tool_7", Refusal::NotInScope, NOW), Some(&"call_7".into()));
-    assert_eq!(session.refused_before("tool_7", Refusal::NotInScope, NEXT_MINUTE), None);
+    assert_eq!(
+        session.refused_before((&Wanted::Tool("tool_7".to_owned()), &server([])), Refusal::NotInScope, NOW),
+        Some(&"call_7".into())
+    );
+    assert_eq!(
+        session.refused_before(
+            (&Wanted::Tool("tool_7".to_owned()), &server([])),
+            Refusal::NotInScope,
+            NEXT_MINUTE
+        ),
+        None
+    );
 
     let other_reason = session.decide(&Command::RequestToolCall {
         at: NOW,

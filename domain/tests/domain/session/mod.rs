@@ -2,7 +2,9 @@
 
 mod calls;
 mod coalescing;
+mod inputs;
 mod limits;
+mod methods;
 mod model;
 mod opening;
 mod outcomes;

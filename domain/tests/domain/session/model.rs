@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proctor_domain::connection::{CatalogTool, Connection, ConnectionEvent, Offered};
+use proctor_domain::connection::{Connection, ConnectionEvent, Feature, Offered, Pinned};
 use proctor_domain::session::{Access, CallGrounds, CallRequest, Route, Session, SessionEvent, Terms};
 use proctor_domain::subject::{Subject, SubjectEvent};
 use proctor_domain::virtual_server::{Definition, ExposedTool, VirtualServer, VirtualServerEvent};
@@ -172,7 +172,8 @@ impl World {
         let session_open = !session.any(|event| matches!(event, SessionEvent::SessionRevoked { .. }))
             && self.now < terms.expires_at
             && admitted.count() < usize::try_from(terms.calls_max).unwrap();
-        let in_list = terms.tools.as_ref().is_none_or(|tools| tools.contains(&request.tool));
+        let in_list =
+            terms.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool == request.wanted.name()));
         let minute_ago = Micros(self.now.0 - 60_000_000);
         let in_a_minute = self.history.iter().filter(|entry| {
             entry.stream == Stream::Session(number)
@@ -185,7 +186,7 @@ impl World {
         if !(session_open && in_list && self.subject_allows(opened_at) && sendable) {
             return None;
         }
-        let (version, connection, tool) = self.shown(opened_at, &request.tool)?;
+        let (version, connection, tool) = self.shown(opened_at, request.wanted.name())?;
         let route = self.offered(opened_at, terms.access, connection, tool)?;
         Some(Route { version, connection: name(connection), tool: tool.to_owned(), ..route })
     }
@@ -225,7 +226,7 @@ impl World {
 
     fn offered(&self, opened_at: Position, access: Access, connection: &str, tool: &str) -> Option<Route> {
         let number = CONNECTIONS.iter().position(|name| *name == connection).unwrap();
-        let mut current: Option<(BTreeMap<String, CatalogTool>, &str)> = None;
+        let mut current: Option<(BTreeMap<Feature, Pinned>, &str)> = None;
         let mut other: Option<&Offered> = None;
         let mut generations = 0;
         for (position, event) in self.events(Stream::Connection(number)) {
@@ -233,7 +234,7 @@ impl World {
                 ConnectionEvent::ConnectionRegistered { .. }
                 | ConnectionEvent::ConnectionReconfigured { .. } => generations += 1,
                 ConnectionEvent::CatalogRefreshed { catalog, .. } => {
-                    current = Some((catalog.tools.clone(), &catalog.digest));
+                    current = Some((catalog.features.clone(), &catalog.digest));
                     other = None;
                 }
                 ConnectionEvent::CatalogObserved { offered, .. } => other = Some(offered),
@@ -255,17 +256,17 @@ impl World {
                 ConnectionEvent::ConnectionRetired { .. } => return None,
             }
         }
-        let differs = |other: &Offered| other.names().any(|name| name == tool);
+        let differs = |other: &Offered| other.names().any(|feature| feature.name() == tool);
         if other.is_some_and(differs) {
             return None;
         }
         let (tools, digest) = current?;
-        let found = tools.get(tool).filter(|tool| access == Access::Full || tool.read_only)?;
+        let found = tools.get(&tool.into()).filter(|tool| access == Access::Full || tool.read_only)?;
         Some(Route {
             version: 0,
             connection: name(connection),
             tool: tool.to_owned(),
-            definition: found.digest.clone(),
+            definition: Some(found.digest.clone()),
             catalog: digest.to_owned(),
             generation: generations,
             user_generation: None,
@@ -288,6 +289,9 @@ impl World {
                 | SessionEvent::ToolCallRefused { .. }
                 | SessionEvent::ToolCallRefusedAgain { .. }
                 | SessionEvent::ToolCallCancelRequested { .. }
+                | SessionEvent::InputRequested { .. }
+                | SessionEvent::InputGiven { .. }
+                | SessionEvent::LogLevelSet { .. }
                 | SessionEvent::SessionRevoked { .. } => {}
             }
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proctor_domain::identity_provider::IdentityProviderEvent;
 use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
-    Access, CALLS_MAX_DEFAULT, Opening, OpeningGrounds, Session, SessionCommand as Command, SessionError,
-    SessionEvent, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN, Terms, UserGrounds,
+    Access, CALLS_MAX_DEFAULT, List, Opening, OpeningGrounds, Session, SessionCommand as Command,
+    SessionError, SessionEvent, TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX, TTL_SECONDS_MIN, Terms, UserGrounds,
 };
 use proctor_domain::subject::{Subject, SubjectEvent};
 use proctor_domain::user_connection::{Status, UserConnectionEvent};
@@ -181,6 +181,7 @@ fn nothing_but_opening_can_be_asked_of_an_unknown_session() {
         Command::RequestToolCall { at: NOW, request: call("call_1", "search"), grounds: call_grounds() },
         Command::RecordRefusedAgain { call: "call_1".into(), times: 1 },
         Command::RecordManifest {
+            list: List::Tools,
             at: NOW,
             manifest: "m".to_owned(),
             version: 1,

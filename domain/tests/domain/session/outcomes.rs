@@ -6,16 +6,18 @@ use proctor_domain::session::{
 };
 
 use crate::scene::{by, client, name, opened, reason, session, state, terms};
+use proctor_domain::virtual_server::Method;
 
 fn admitted(call: &str, replica: &str, request: &str) -> SessionEvent {
     SessionEvent::ToolCallAdmitted {
         call: call.into(),
+        method: Method::ToolsCall,
         tool: "search".to_owned(),
         route: Route {
             version: 1,
             connection: name("gmail"),
             tool: "search".to_owned(),
-            definition: "d".to_owned(),
+            definition: Some("d".to_owned()),
             catalog: "c".to_owned(),
             generation: 1,
             user_generation: None,
@@ -25,6 +27,7 @@ fn admitted(call: &str, replica: &str, request: &str) -> SessionEvent {
         client: client(),
         trace: None,
         arguments_bytes: 2,
+        continues: None,
     }
 }
 

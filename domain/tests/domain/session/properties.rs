@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proctor_domain::connection::{Catalog, Connection, ConnectionCommand, Era, Observation};
 use proctor_domain::limits::SessionLimits;
 use proctor_domain::session::{
-    Access, CallRequest, Cause, HeldBack, Opening, OpeningGrounds, Outcome, REFUSALS_PER_MINUTE_MAX, Refusal,
-    Session, SessionCommand, SessionError, SessionEvent,
+    Access, CallRequest, Cause, HeldBack, List, Opening, OpeningGrounds, Outcome, REFUSALS_PER_MINUTE_MAX,
+    Refusal, Session, SessionCommand, SessionError, SessionEvent,
 };
 use proctor_domain::subject::{Subject, SubjectCommand};
 use proctor_domain::virtual_server::{VirtualServer, VirtualServerCommand};
@@ -226,8 +226,8 @@ fn take(world: &mut World, step_number: usize, step: Step) -> Result<(), TestCas
         }
         Step::Observe { connection: number, catalog: found, others } => {
             let generation = world.connections[number].generation();
-            let mut tools = catalog(CATALOGS[found]).tools;
-            for (_, tool) in tools.iter_mut().filter(|(name, _)| others && *name != "read") {
+            let mut tools = catalog(CATALOGS[found]).features;
+            for (_, tool) in tools.iter_mut().filter(|(name, _)| others && name.name() != "read") {
                 tool.digest.insert_str(0, "other ");
             }
             let catalog = Catalog::of(Era::Modern, "2026-07-28".to_owned(), tools);
@@ -312,6 +312,7 @@ fn take_in_session(world: &mut World, step_number: usize, step: Step) -> Result<
             let at = world.now;
             let command = SessionCommand::RecordManifest {
                 at,
+                list: List::Tools,
                 manifest,
                 version: 1,
                 tools: 1,
@@ -332,7 +333,7 @@ fn take_in_session(world: &mut World, step_number: usize, step: Step) -> Result<
 
 /// Asks for a call and compares the answer with what the history says.
 fn ask(world: &mut World, number: usize, request: CallRequest) -> Result<(), TestCaseError> {
-    let grounds = world.grounds(&request.tool);
+    let grounds = world.grounds(request.wanted.name());
     let command = SessionCommand::RequestToolCall { at: world.now, request: request.clone(), grounds };
     let decided = decide(world, number, &command)?;
     if world.expected_in_flight(number).contains(&request.call) {
@@ -343,12 +344,15 @@ fn ask(world: &mut World, number: usize, request: CallRequest) -> Result<(), Tes
     match (world.expected(number, &request), &events[..]) {
         (Some(expected), [SessionEvent::ToolCallAdmitted { call, tool, route, replica, .. }]) => {
             prop_assert_eq!(route, &expected);
-            prop_assert_eq!((call, tool, replica), (&request.call, &request.tool, &request.replica));
+            prop_assert_eq!(
+                (call, tool.as_str(), replica),
+                (&request.call, request.wanted.name(), &request.replica)
+            );
         }
         (None, [] | [SessionEvent::ToolCallRefused { .. }]) => {
             record::<Session>(world, Stream::Session(number), Ok(events));
             let again = CallRequest { call: "call_again".into(), ..request };
-            let grounds = world.grounds(&again.tool);
+            let grounds = world.grounds(again.wanted.name());
             let command = SessionCommand::RequestToolCall { at: world.now, request: again, grounds };
             prop_assert_eq!(decide(world, number, &command)?, Ok(vec![]), "recorded once a minute");
             return Ok(());
@@ -379,6 +383,9 @@ fn holds(world: &World, number: usize) -> Result<(), TestCaseError> {
             SessionEvent::SessionOpened { .. }
             | SessionEvent::ManifestServed { .. }
             | SessionEvent::ToolCallRefusedAgain { .. }
+            | SessionEvent::InputRequested { .. }
+            | SessionEvent::InputGiven { .. }
+            | SessionEvent::LogLevelSet { .. }
             | SessionEvent::SessionRevoked { .. } => continue,
         };
         lives.entry(call).or_default().push(mark);
