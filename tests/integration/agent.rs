@@ -12,7 +12,7 @@ use crate::world::Server;
 pub const MODERN: &str = "2026-07-28";
 pub const LEGACY: &str = "2025-11-25";
 
-const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"raw-agent","version":"1.2.3"}"#;
+const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"raw-agent","version":"1.2.3"},"io.modelcontextprotocol/clientCapabilities":"#;
 
 /// One agent with one token.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Agent {
     pub token: String,
     /// The legacy session id; none in the modern era.
     pub legacy: Option<String>,
+    /// What it declares in the modern era to be able to do.
+    pub capabilities: &'static str,
 }
 
 impl Agent {
@@ -31,14 +33,28 @@ impl Agent {
             path: session.path.clone(),
             token: session.token.clone(),
             legacy: None,
+            capabilities: "{}",
         }
+    }
+
+    /// One that can do this.
+    pub fn modern_who_can(server: &Server, session: &Session, capabilities: &'static str) -> Self {
+        Self { capabilities, ..Self::modern(server, session) }
     }
 
     /// An agent that has been through the handshake.
     #[track_caller]
     pub fn legacy(server: &Server, session: &Session) -> Self {
+        Self::legacy_who_can(server, session, "{}")
+    }
+
+    /// One that has been through the handshake and can do this.
+    #[track_caller]
+    pub fn legacy_who_can(server: &Server, session: &Session, capabilities: &'static str) -> Self {
         let mut agent = Self::modern(server, session);
-        let answer = agent.post(INITIALIZE).send(agent.address);
+        let initialize =
+            INITIALIZE.replace(r#""capabilities":{}"#, &format!(r#""capabilities":{capabilities}"#));
+        let answer = agent.post(&initialize).send(agent.address);
         assert_eq!(answer.status, 200, "{}", answer.text());
         agent.legacy = Some(answer.header("mcp-session-id").unwrap().to_owned());
         let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -74,7 +90,10 @@ impl Agent {
             let comma = if left.is_empty() || right.is_empty() { "" } else { "," };
             format!("{left}{comma}{right}")
         };
-        let meta = if self.legacy.is_some() { meta.to_owned() } else { glue(META, meta) };
+        let meta = match self.legacy {
+            Some(_) => meta.to_owned(),
+            None => glue(&format!("{META}{}", self.capabilities), meta),
+        };
         let meta = if meta.is_empty() { meta } else { format!(r#""_meta":{{{meta}}}"#) };
         let params = glue(params, &meta);
         let request =

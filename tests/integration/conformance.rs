@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use proctor_test_upstream::conformance::Fixture;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::agent::Agent;
 use crate::real_upstreams::{node, root};
-use crate::world::Folder;
+use crate::world::{Folder, Server, World};
 
 /// The revisions that the suite has a set of requirements for.
 const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
@@ -96,13 +97,66 @@ fn read(folder: &Folder) -> Findings {
 /// All that is required was run, something passed in it, and nothing is wrong in anything that was run.
 #[track_caller]
 fn assert_conforms(findings: &Findings, revision: &str) {
-    for scenario in required(revision) {
+    assert_conforms_in(findings, revision, |_| true);
+}
+
+#[track_caller]
+fn assert_conforms_in(findings: &Findings, revision: &str, wanted: impl Fn(&str) -> bool) {
+    for scenario in required(revision).into_iter().filter(|scenario| wanted(scenario)) {
         let found = findings.get(&scenario);
         assert!(found.is_some_and(|found| !found.passed.is_empty()), "{revision} {scenario}: {found:?}");
     }
     for (scenario, found) in findings {
         assert_eq!(found.failed, BTreeMap::new(), "{revision} {scenario}");
         assert_eq!(found.warned, BTreeMap::new(), "{revision} {scenario}");
+    }
+}
+
+/// Scenarios of what is not handed on: subscriptions to a resource, and the tasks extension.
+fn is_not_handed_on(scenario: &str) -> bool {
+    scenario.starts_with("tasks-") || ["resources-subscribe", "resources-unsubscribe"].contains(&scenario)
+}
+
+/// Everything that a connection's catalog has, and these of its resources, as a definition.
+fn everything(server: &Server) -> Value {
+    let catalog = server.get("/api/v1/connections/fixture/catalog").ok();
+    let exposed = |list: &str, there: &str, here: &str| -> Vec<Value> {
+        let items = catalog[list].as_array().unwrap().iter();
+        items.map(|item| json!({ "connection": "fixture", here: item[there] })).collect()
+    };
+    let uris = ["test://static-text", "test://static-binary", "test://watched-resource"];
+    json!({
+        "name": "everything",
+        "tools": exposed("tools", "name", "tool"),
+        "prompts": exposed("prompts", "name", "prompt"),
+        "resources": uris.map(|uri| json!({ "connection": "fixture", "uri": uri })),
+        "resource_templates": exposed("resource_templates", "uri_template", "uri_template"),
+    })
+}
+
+#[test]
+fn behind_proctor_the_suite_finds_what_it_finds_at_the_fixture_itself() {
+    let fixture = Fixture::start();
+    // Looked at all the time: the suite waits no longer than 1.5 s to hear of a change.
+    let world = World::start_with(&[("PROCTOR_CATALOG_SECONDS", "1")]);
+    let server = &world.server;
+    server.connect("fixture", &fixture.url());
+    server.post("/api/v1/virtual-servers", &everything(server)).ok();
+    let session = server.mint("everything", "a user");
+    // What comes and goes at the fixture has to be there once, so that it can be exposed.
+    for trigger in ["test_trigger_tool_change", "test_trigger_prompt_change"] {
+        Agent::modern(server, &session).call(trigger, "{}").result();
+    }
+    server.refresh("fixture");
+    server.put("/api/v1/virtual-servers/everything", &everything(server)).ok();
+    for revision in REVISIONS {
+        let mut findings = run_suite(&session.url, Some(&session.token), revision);
+        let beside = findings.extract_if(.., |scenario, _| is_not_handed_on(scenario));
+        // So that this list gets shorter with what is built.
+        for (scenario, found) in beside.filter(|(scenario, _)| !scenario.starts_with("tasks-")) {
+            assert_ne!(found.failed, BTreeMap::new(), "{revision} {scenario}");
+        }
+        assert_conforms_in(&findings, revision, |scenario| !is_not_handed_on(scenario));
     }
 }
 

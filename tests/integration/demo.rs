@@ -54,7 +54,7 @@ fn agent(printed: &Value) -> Agent {
     let url = text("mcp_server_url");
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let address: SocketAddr = host.replace("localhost", "127.0.0.1").parse().unwrap();
-    Agent { address, path: format!("/{path}"), token: text("token"), legacy: None }
+    Agent { address, path: format!("/{path}"), token: text("token"), legacy: None, capabilities: "{}" }
 }
 
 fn trail(printed: &Value) -> Value {

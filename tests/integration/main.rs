@@ -21,6 +21,7 @@ mod door_legacy;
 mod door_modern;
 mod drift;
 mod environment;
+mod features;
 mod http;
 mod idempotency;
 mod introspection;

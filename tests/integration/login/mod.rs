@@ -83,7 +83,13 @@ fn with_login(name: &str, login: &Value) -> Value {
 }
 
 fn agent(server: &Server, token: &str) -> Agent {
-    Agent { address: server.address, path: "/mcp/desk".to_owned(), token: token.to_owned(), legacy: None }
+    Agent {
+        address: server.address,
+        path: "/mcp/desk".to_owned(),
+        token: token.to_owned(),
+        legacy: None,
+        capabilities: "{}",
+    }
 }
 
 fn knock(agent: &Agent) -> Response {

@@ -155,7 +155,13 @@ impl Load {
     /// Calls once, in whatever way the connection ends.
     pub fn call(&self, address: SocketAddr, session: &Session, tool: &str, arguments: &str) -> Told {
         let trace = self.new_trace();
-        let agent = Agent { address, path: session.path.clone(), token: session.token.clone(), legacy: None };
+        let agent = Agent {
+            address,
+            path: session.path.clone(),
+            token: session.token.clone(),
+            legacy: None,
+            capabilities: "{}",
+        };
         let meta = format!(r#""traceparent":"00-{trace}-b7ad6b7169203331-01""#);
         let request = agent.call_request_with_meta("1", tool, arguments, &meta);
         let began = Instant::now();

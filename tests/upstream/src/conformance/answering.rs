@@ -25,6 +25,8 @@ use crate::MODERN;
 pub struct House {
     /// The token without which nobody is let in.
     pub bearer: Option<String>,
+    /// Whether it knows nothing of the modern era.
+    pub is_legacy: bool,
     pub changes: Changes,
     pub sessions: Sessions,
     pub tasks: Tasks,
@@ -136,7 +138,7 @@ pub async fn answer(house: Arc<House>, request: Request<Incoming>) -> Result<Res
         refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return Ok(refused);
     }
-    let says_modern = header(&head.headers, "mcp-protocol-version") == Some(MODERN);
+    let says_modern = !house.is_legacy && header(&head.headers, "mcp-protocol-version") == Some(MODERN);
     match head.method {
         Method::POST => {}
         Method::GET if !says_modern => return Ok(legacy::get(&house, &head.headers)),
@@ -148,7 +150,8 @@ pub async fn answer(house: Arc<House>, request: Request<Incoming>) -> Result<Res
         Ok(message @ Value::Object(_)) => message,
         _ => return Ok(plain(400, "the body is not a JSON-RPC message")),
     };
-    if says_modern || message["params"]["_meta"].get(modern::VERSION).is_some() {
+    let is_modern = says_modern || message["params"]["_meta"].get(modern::VERSION).is_some();
+    if is_modern && !house.is_legacy {
         Ok(modern::answer(&house, &head.headers, &message).await)
     } else {
         Ok(legacy::answer(&house, &head.headers, &message).await)

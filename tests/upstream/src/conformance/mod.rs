@@ -61,6 +61,15 @@ impl Fixture {
         Self::start_house(House { bearer: Some(bearer.to_owned()), ..House::default() })
     }
 
+    /// Starts one that speaks as servers did before the modern era.
+    ///
+    /// # Panics
+    /// When the machine gives no port or thread.
+    #[must_use]
+    pub fn start_legacy() -> Self {
+        Self::start_house(House { is_legacy: true, ..House::default() })
+    }
+
     fn start_house(house: House) -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
         listener.set_nonblocking(true).expect("a non-blocking listener");
