@@ -48,6 +48,8 @@ use auth::Caller;
 use envelope::Message;
 use link::{Accepts, Done, Link};
 
+/// The form of events that has more than calls of tools.
+const FORM_BEYOND_TOOLS: u32 = 3;
 /// How long a client may take to send a request's body.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
@@ -111,6 +113,23 @@ struct Knock {
     caller: Caller,
     accepts: Accepts,
     link: Rc<Link>,
+}
+
+impl Knock {
+    /// Whether every live process reads what is written of anything but plain calls of tools.
+    fn all_read(&self) -> bool {
+        self.proctor.drifts.form_read_by_all() >= FORM_BEYOND_TOOLS
+    }
+
+    /// Refuses what would write something that a live process of an older version cannot read.
+    ///
+    /// # Errors
+    /// 503 while there is one.
+    fn check_all_read(&self) -> Result<(), Fault> {
+        let message =
+            "a replica of an older version is still running, which does not know of this: try again later";
+        if self.all_read() { Ok(()) } else { Err(Fault::unavailable(message)) }
+    }
 }
 
 async fn post(request: HttpRequest, payload: web::Payload, proctor: web::Data<Proctor>) -> HttpResponse {

@@ -299,6 +299,24 @@ fn what_a_modern_agent_brings_back_serves_its_own_request_and_session_alone() {
 }
 
 #[test]
+fn nothing_is_written_while_a_process_is_alive_that_could_not_read_it() {
+    let fixture = Fixture::start();
+    let world = World::start();
+    world.sql(
+        "INSERT INTO leases (replica, ends_at, confirmed, reads) VALUES ('rep_old', 9000000000000000, 0, 2)",
+    );
+    let session = desk(&world.server, &fixture);
+    let agent = Agent::legacy_who_can(&world.server, &session, ASKED);
+    // It is counted every few seconds who is there.
+    wait_until("the older process is noticed", || read(&agent, "test://static-text").status == 503);
+    assert_eq!(agent.send(&agent.request("1", "logging/setLevel", r#""level":"info""#)).status, 503);
+    agent.call("test_simple_text", "{}").result();
+    assert!(!agent.call("test_elicitation", r#"{"message":"Who?"}"#).text.contains("elicitation/create"));
+    world.sql("DELETE FROM leases WHERE replica = 'rep_old'");
+    wait_until("it is gone", || read(&agent, "test://static-text").status == 200);
+}
+
+#[test]
 fn a_legacy_agent_hears_log_messages_from_the_level_that_it_set() {
     for fixture in [Fixture::start(), Fixture::start_legacy()] {
         let world = World::start();

@@ -88,6 +88,7 @@ pub(super) async fn answer(knock: &Knock, request: &Request<'_>) -> Result<Done,
 
 async fn set_log_level(knock: &Knock, client: String, level: LogLevel) -> Result<(), Fault> {
     knock.caller.check_alive(&knock.proctor).await?;
+    knock.check_all_read()?;
     let command = SessionCommand::SetLogLevel { client, level };
     match knock.proctor.directory.tell::<Session>(knock.caller.session_id.as_str(), command).await {
         Ok(_) => Ok(()),

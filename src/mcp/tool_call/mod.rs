@@ -53,8 +53,6 @@ use wanting::Wants;
 const CALLS_MAX: usize = 10_000;
 /// Calls that one session has on their way at a time.
 const SESSION_CALLS_MAX: usize = 256;
-/// The form of events that has calls which end with a wish for input.
-const ASKS_FORM: u32 = 3;
 /// Rounds of one request of a legacy agent.
 const ROUNDS_MAX: usize = 16;
 /// Times that a refusal is asked for again because nothing stands for it in the journal any more.
@@ -139,6 +137,9 @@ async fn made(
 ) -> Result<Made, Fault> {
     let (proctor, caller) = (&knock.proctor, &knock.caller);
     check_load(knock)?;
+    if !wants.what.method().is_tools_call() {
+        knock.check_all_read()?;
+    }
     let key = proctor.keyring.session_key(caller.session_id.as_str(), &caller.terms.subject).await;
     let key = key.map_err(|error| no_key(&error))?;
     let asker = Asker::new(knock, &key);
@@ -289,7 +290,7 @@ impl Attempt<'_> {
         let trace = goes_on.with(&params.meta);
         // What only newer processes can read is not asked for while older ones are there.
         let can_be_asked = speaker.is_modern || knock.accepts.stream;
-        let asks = can_be_asked && proctor.drifts.form_read_by_all() >= ASKS_FORM;
+        let asks = can_be_asked && knock.all_read();
         let declared = asks.then(|| rounds::handed_on(speaker.capabilities));
         let travel =
             Travel { knock, wants, meta: &params.meta, speaker, flight: &flight, trace, declared, asker };
