@@ -153,9 +153,14 @@ fn what_is_not_exposed_is_refused_and_no_uri_stands_in_the_journal() {
 fn whatever_ends_a_tools_call_ends_all_others() {
     let cut = ConnectionEvent::ConnectionSessionsCut { by: by(), reason: reason() };
     let retired = ConnectionEvent::ConnectionRetired { by: by(), reason: reason() };
-    for (wanted, ..) in exposed() {
+    for (wanted, method, tool, ..) in exposed() {
         let cut = connection([(7, cut.clone())]);
-        assert_eq!(refused(terms(), wanted.clone(), grounds(cut)).2, Refusal::ConnectionCut);
+        let refusal = refused(terms(), wanted.clone(), grounds(cut));
+        assert_eq!(
+            refusal,
+            (method, tool.to_owned(), Refusal::ConnectionCut),
+            "under the same name as otherwise"
+        );
         let retired = connection([(7, retired.clone())]);
         assert_eq!(refused(terms(), wanted.clone(), grounds(retired)).2, Refusal::ConnectionRetired);
         let used_up = Terms { calls_max: 0, ..terms() };
