@@ -127,7 +127,7 @@ async fn traced<T>(
     answer
 }
 
-/// Makes the call, once more where its user's credential had to be renewed.
+/// Makes the call, in as many rounds as its upstream needs where the agent is a legacy one.
 async fn made(
     knock: &Knock,
     request: &Request<'_>,
@@ -151,41 +151,8 @@ async fn made(
     Box::pin(attempt.rounds(made)).await
 }
 
-impl Attempt<'_> {
-    /// Goes on as long as the upstream wants input, and asks a legacy agent for it.
-    async fn rounds(&self, mut made: Made) -> Result<Made, Fault> {
-        for _ in 0..ROUNDS_MAX {
-            let (Some(wish), Some(connection)) = (made.ending.wish(), made.connection.clone()) else {
-                return Ok(made);
-            };
-            let capture = made.server.definition().capture;
-            let given = self.asker.all((&made.call, capture), wish).await?;
-            let state = result::request_state(wish);
-            let wants = self.wants.going_on(Continued { call: made.call, connection, state }, given);
-            made = Attempt { wants: &wants, ..*self }.renewing().await?;
-        }
-        let message = "the upstream server asks for input again and again";
-        Err(Fault::new(codes::INTERNAL, message).with_code("too_many_rounds", Some(made.call.as_str())))
-    }
-
-    /// Makes the call, once more where its user's credential had to be renewed.
-    async fn renewing(&self) -> Result<Made, Fault> {
-        let (attempt, knock) = (self, self.knock);
-        let made = attempt.make().await?;
-        let Some(refused) = &made.refused else { return Ok(made) };
-        if knock.link.is_gone() || !Box::pin(refused.renewed(knock)).await {
-            return Ok(made);
-        }
-        let made = Box::pin(attempt.make()).await?;
-        if let Some(refused) = &made.refused {
-            Box::pin(refused.expire(knock)).await;
-        }
-        Ok(made)
-    }
-}
-
 /// One request for a call, which may make several: another one when the upstream did not accept the
-/// user's credential, and it was renewed.
+/// user's credential, and it was renewed, or when it wanted input first.
 struct Attempt<'a> {
     knock: &'a Knock,
     request: &'a Request<'a>,
@@ -243,6 +210,37 @@ impl Made {
 }
 
 impl Attempt<'_> {
+    /// Goes on as long as the upstream wants input, and asks a legacy agent for it.
+    async fn rounds(&self, mut made: Made) -> Result<Made, Fault> {
+        for _ in 0..ROUNDS_MAX {
+            let (Some(wish), Some(connection)) = (made.ending.wish(), made.connection.clone()) else {
+                return Ok(made);
+            };
+            let capture = made.server.definition().capture;
+            let given = self.asker.all((&made.call, capture), wish).await?;
+            let state = result::request_state(wish);
+            let wants = self.wants.going_on(Continued { call: made.call, connection, state }, given);
+            made = Attempt { wants: &wants, ..*self }.renewing().await?;
+        }
+        let message = "the upstream server asks for input again and again";
+        Err(Fault::new(codes::INTERNAL, message).with_code("too_many_rounds", Some(made.call.as_str())))
+    }
+
+    /// Makes the call, once more where its user's credential had to be renewed.
+    async fn renewing(&self) -> Result<Made, Fault> {
+        let knock = self.knock;
+        let made = self.make().await?;
+        let Some(refused) = &made.refused else { return Ok(made) };
+        if knock.link.is_gone() || !Box::pin(refused.renewed(knock)).await {
+            return Ok(made);
+        }
+        let made = Box::pin(self.make()).await?;
+        if let Some(refused) = &made.refused {
+            Box::pin(refused.expire(knock)).await;
+        }
+        Ok(made)
+    }
+
     /// Makes one call, from its admission to its outcome.
     async fn make(&self) -> Result<Made, Fault> {
         let Self { knock, request, speaker, wants, key, came, span, asker } = *self;
